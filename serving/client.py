@@ -1,0 +1,131 @@
+"""The client of the model server: streamed chat, health, unloading an adapter.
+
+Speaks the OpenAI protocol that vLLM serves. Errors become `serving.errors`, whose messages a user may read.
+Not covered: keeping a message until the server is back (the bot does that).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
+
+CONNECT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+class ServingClient:
+    """One connection pool to the server at `url`; use as an async context manager."""
+
+    def __init__(self, url: str, api_key: str, answer_timeout_seconds: float) -> None:
+        self._answer_timeout_seconds = answer_timeout_seconds
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            headers={"Authorization": f"Bearer {api_key}"},
+            timeout=httpx.Timeout(answer_timeout_seconds, connect=CONNECT_SECONDS, pool=None),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def healthy(self) -> bool:
+        """Whether the server answers (GET /health)."""
+        try:
+            return (await self._http.get("/health", timeout=CONNECT_SECONDS)).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    async def stream(
+        self, model: str, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0
+    ) -> AsyncIterator[str]:
+        """Pieces of the reply as they come (POST /v1/chat/completions).
+
+        Raises:
+            ServerUnavailable: nothing answers, or it went silent for longer than the timeout.
+            AdapterMissing: `model` is unknown there.
+            RequestRefused: any other refusal.
+        """
+        body = {
+            "model": model,
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "stream": True,
+        }
+        finished = False
+        try:
+            async with self._http.stream("POST", "/v1/chat/completions", json=body) as response:
+                if response.status_code != httpx.codes.OK:
+                    await response.aread()
+                    raise _refusal(response)
+                async for line in response.aiter_lines():
+                    if not line.startswith("data: "):
+                        continue
+                    if line == "data: [DONE]":
+                        finished = True
+                        break
+                    if piece := _content(line.removeprefix("data: ")):
+                        yield piece
+        except httpx.TimeoutException as error:
+            raise ServerUnavailable(f"no answer within {self._answer_timeout_seconds:.0f} s") from error
+        except httpx.HTTPError as error:
+            raise ServerUnavailable(f"no answer: {type(error).__name__}") from error
+        if not finished:
+            raise ServerUnavailable("the answer broke off")
+
+    async def complete(self, model: str, messages: Sequence[Message], *, max_tokens: int) -> str:
+        """The whole reply; errors as in `stream`."""
+        return "".join([piece async for piece in self.stream(model, messages, max_tokens=max_tokens)])
+
+    async def unload(self, name: str) -> None:
+        """Drops an adapter from the server (POST /v1/unload_lora_adapter); one that is not loaded is fine.
+
+        Raises:
+            ServerUnavailable: nothing answers.
+        """
+        try:
+            response = await self._http.post("/v1/unload_lora_adapter", json={"lora_name": name})
+        except httpx.HTTPError as error:
+            raise ServerUnavailable(f"no answer: {type(error).__name__}") from error
+        if response.status_code not in (httpx.codes.OK, httpx.codes.NOT_FOUND, httpx.codes.BAD_REQUEST):
+            raise _refusal(response)
+
+
+def _content(data: str) -> str:
+    """The text of one server-sent event.
+
+    Raises:
+        RequestRefused: the event carries an error instead.
+    """
+    event = json.loads(data)
+    if "error" in event:
+        raise RequestRefused("the model server failed while answering")
+    choices = event.get("choices") or [{}]
+    return str(choices[0].get("delta", {}).get("content") or "")
+
+
+def _refusal(response: httpx.Response) -> Exception:
+    if response.status_code == httpx.codes.NOT_FOUND:
+        return AdapterMissing("the model server does not know this adapter")
+    if response.status_code in (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.BAD_GATEWAY):
+        return ServerUnavailable(f"the model server answered {response.status_code}")
+    return RequestRefused(f"the model server answered {response.status_code}")

@@ -1,0 +1,80 @@
+"""vLLM's command line and environment from our settings.
+
+The same module of vLLM serves on its CPU and CUDA builds (`vllm.entrypoints.openai.api_server`). Adapters are loaded on
+demand by vLLM's own filesystem resolver, also after a restart.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from serving.base_model import BaseModel
+from serving.settings import ServingSettings
+
+BASE_NAME = "base"  # what a chat without an adapter asks for
+
+
+def device(settings: ServingSettings) -> Literal["cpu", "cuda"]:
+    """The device to serve on: the one set, else CUDA where torch was built for it and sees a card."""
+    if settings.device != "auto":
+        return settings.device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def command(settings: ServingSettings, base: BaseModel) -> list[str]:
+    """The argument list. The API key travels in the environment, where a process list does not show it."""
+    args = [
+        *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
+        *("--model", base.ref),
+        *("--served-model-name", BASE_NAME),
+        *("--host", settings.host),
+        *("--port", str(settings.port)),
+        *("--dtype", "bfloat16"),
+        *("--max-model-len", str(settings.max_model_tokens)),
+        "--enable-lora",
+        *("--max-lora-rank", str(settings.max_lora_rank)),
+        *("--max-loras", str(settings.max_loras)),
+        *("--max-cpu-loras", str(max(settings.max_cpu_loras, settings.max_loras))),
+        "--disable-uvicorn-access-log",
+    ]
+    if device(settings) == "cpu":
+        args.append("--enforce-eager")
+    else:
+        args += ["--gpu-memory-utilization", str(settings.gpu_memory_share)]
+    return args
+
+
+def environment(settings: ServingSettings, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The child's environment: `inherited` plus what the flags cannot say."""
+    ours = {
+        "VLLM_API_KEY": settings.key(),
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
+        "VLLM_PLUGINS": "lora_filesystem_resolver",
+        "VLLM_LORA_RESOLVER_CACHE_DIR": str(settings.adapters_dir.resolve()),
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    if device(settings) == "cpu":
+        ours["VLLM_CPU_KVCACHE_SPACE"] = str(settings.cpu_kv_cache_gib)
+    return {**inherited, **ours}
+
+
+def working_folder(settings: ServingSettings) -> Path:
+    """Where vLLM runs: `BaseModel.ref` is relative to it."""
+    return settings.data_dir.resolve()
+
+
+def exec_server(settings: ServingSettings, base: BaseModel) -> None:
+    """Replaces this process by vLLM, so that signals reach it directly."""
+    settings.adapters_dir.mkdir(parents=True, exist_ok=True)
+    env = environment(settings, os.environ)
+    args = command(settings, base)
+    os.chdir(working_folder(settings))
+    os.execve(args[0], args, env)
