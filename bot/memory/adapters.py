@@ -1,0 +1,83 @@
+"""Adapters of a user: candidate → live → retired, or rejected. Versions only grow; a name is never used twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bot.memory.records import Adapter, StoredFact, facts_hash
+
+if TYPE_CHECKING:
+    from bot.memory.store import Connection
+
+
+class Adapters:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def reserve(
+        self, user_id: str, facts: Sequence[StoredFact], base_model: str, name_of: Callable[[str, int], str]
+    ) -> Adapter:
+        """A candidate row with the user's next version; `name_of(user_id, version)` names it."""
+        with self._connection.transaction() as db:
+            last = self._connection.row("select max(version) as n from adapters where user_id = ?", user_id)
+            version = int((last or {}).get("n") or 0) + 1
+            row = {
+                "user_id": user_id,
+                "version": version,
+                "name": name_of(user_id, version),
+                "base_model": base_model,
+                "fact_ids": json.dumps(sorted(stored.id for stored in facts)),
+                "facts_hash": facts_hash(facts),
+                "status": "candidate",
+                "created": self._connection.now(),
+            }
+            adapter_id = int(db.table("adapters").insert(row).last_pk)
+        return self.get(adapter_id)
+
+    def get(self, adapter_id: int) -> Adapter:
+        """Raises `KeyError` where there is no such adapter."""
+        row = self._connection.row("select * from adapters where id = ?", adapter_id)
+        if row is None:
+            raise KeyError(adapter_id)
+        return _adapter(row)
+
+    def live(self, user_id: str) -> Adapter | None:
+        row = self._connection.row("select * from adapters where user_id = ? and status = 'live'", user_id)
+        return _adapter(row) if row else None
+
+    def go_live(self, adapter_id: int, scores: dict[str, Any], size_bytes: int) -> Adapter | None:
+        """Makes a candidate the live one and retires the one before, which is returned. One transaction."""
+        with self._connection.transaction() as db:
+            adapter = self.get(adapter_id)
+            before = self.live(adapter.user_id)
+            if before:
+                db.table("adapters").update(before.id, {"status": "retired"})
+            change = {"status": "live", "scores": json.dumps(scores), "bytes": size_bytes}
+            db.table("adapters").update(adapter_id, change)
+        return before
+
+    def retire_live(self, user_id: str) -> Adapter | None:
+        """Takes the live adapter out of use (a user without facts needs none); returns it."""
+        with self._connection.transaction() as db:
+            before = self.live(user_id)
+            if before:
+                db.table("adapters").update(before.id, {"status": "retired"})
+        return before
+
+    def reject(self, adapter_id: int, scores: dict[str, Any]) -> None:
+        with self._connection.transaction() as db:
+            db.table("adapters").update(adapter_id, {"status": "rejected", "scores": json.dumps(scores)})
+
+    def live_names(self) -> set[str]:
+        """Names of all users' live adapters: what must stay on disk."""
+        return {row["name"] for row in self._connection.rows("select name from adapters where status = 'live'")}
+
+
+def _adapter(row: dict[str, Any]) -> Adapter:
+    return Adapter(
+        *(row["id"], row["user_id"], row["version"], row["name"], row["base_model"]),
+        *(frozenset(json.loads(row["fact_ids"])), row["facts_hash"], json.loads(row["scores"]), row["bytes"]),
+        *(row["status"], row["created"]),
+    )

@@ -1,0 +1,71 @@
+"""The schema, as numbered steps that are never edited once released; a change is a new step at the end.
+
+Times are UTC, ISO 8601 with milliseconds, so that text order is time order.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+migrations = Migrations("hippo")
+
+
+@migrations()
+def m001_users_and_facts(db: Database) -> None:
+    db.execute("""create table users (
+        id text primary key, timezone text not null default 'UTC', assistant_name text not null,
+        settings text not null default '{}', created text not null)""")
+    db.execute("""create table identities (
+        platform text not null, platform_user_id text not null,
+        user_id text not null references users(id) on delete cascade,
+        primary key (platform, platform_user_id))""")
+    db.execute("create index identities_user on identities(user_id)")
+    db.execute("""create table facts (
+        id integer primary key autoincrement, user_id text not null references users(id) on delete cascade,
+        text text not null, subject text not null, attribute text not null, value text not null,
+        status text not null check (status in ('active', 'superseded', 'forgotten')),
+        superseded_by integer references facts(id) on delete set null, created text not null)""")
+    db.execute("create unique index facts_once on facts(user_id, text) where status = 'active'")
+    db.execute("create index facts_user on facts(user_id, status)")
+    db.execute("create index facts_superseded_by on facts(superseded_by)")
+
+
+@migrations()
+def m002_adapters_and_jobs(db: Database) -> None:
+    db.execute("""create table adapters (
+        id integer primary key autoincrement, user_id text not null references users(id) on delete cascade,
+        version integer not null, name text not null unique, base_model text not null,
+        fact_ids text not null, facts_hash text not null, scores text not null default '{}',
+        bytes integer not null default 0,
+        status text not null check (status in ('candidate', 'live', 'retired', 'rejected')),
+        created text not null, unique (user_id, version))""")
+    db.execute("create unique index adapters_one_live on adapters(user_id) where status = 'live'")
+    db.execute("""create table jobs (
+        id integer primary key autoincrement, user_id text not null references users(id) on delete cascade,
+        reason text not null check (reason in ('retrain', 'nightly')),
+        state text not null check (state in ('queued', 'running', 'done', 'rejected', 'failed')),
+        stage text not null default 'queued', share real not null default 0, seconds_left real,
+        attempts integer not null default 0, worker text, lease_until text,
+        result text not null default '{}', error text not null default '', created text not null, updated text not null)""")
+    db.execute("create unique index jobs_one_open on jobs(user_id) where state in ('queued', 'running')")
+    db.execute("create index jobs_state on jobs(state, id)")
+    db.execute("create table nights (due text primary key, started text not null, users integer not null)")
+
+
+@migrations()
+def m003_ledger_and_turns(db: Database) -> None:
+    db.execute("""create table ledger (
+        id integer primary key autoincrement, user_id text references users(id) on delete set null,
+        job_id integer references jobs(id) on delete set null, kind text not null check (kind in ('training', 'serving')),
+        device text not null, seconds real not null, tokens integer not null, rate_usd_per_hour real not null,
+        cost_usd real not null, created text not null)""")
+    db.execute("create index ledger_user on ledger(user_id)")
+    db.execute("create index ledger_job on ledger(job_id)")
+    db.execute("""create table turns (
+        id integer primary key autoincrement, user_id text not null references users(id) on delete cascade,
+        role text not null check (role in ('user', 'assistant')), content text not null,
+        state text not null check (state in ('said', 'waiting')), source_key text unique,
+        created text not null, expires text not null)""")
+    db.execute("create index turns_user on turns(user_id, id)")
+    db.execute("create index turns_waiting on turns(state) where state = 'waiting'")

@@ -1,0 +1,149 @@
+"""Opening the store, its users, and the rooms for everything else.
+
+    memory = Memory.open(Path("data/hippo.db"))
+    user = memory.user_for("terminal", "me")
+    memory.facts.tell(user.id, fact)
+
+One file, WAL, foreign keys on, synchronous=FULL: what a method has returned from is on disk. Every write is one short
+`begin immediate` transaction, so bot and trainer may share the file. A `Memory` belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from bot.memory.adapters import Adapters
+from bot.memory.facts import Facts
+from bot.memory.jobs import Jobs
+from bot.memory.ledger import Ledger
+from bot.memory.migrations import migrations
+from bot.memory.records import User
+from bot.memory.turns import Turns
+
+BUSY_SECONDS = 15.0
+
+
+class Connection:
+    """The database with the two things every room needs: transactions and the time."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+
+    @contextmanager
+    def transaction(self) -> Iterator[Database]:
+        """All or nothing, and the write lock from the start (a nested one joins the outer)."""
+        if self.db.conn.in_transaction:
+            yield self.db
+            return
+        self.db.execute("begin immediate")
+        try:
+            yield self.db
+        except BaseException:
+            self.db.rollback()
+            raise
+        self.db.commit()
+
+    def rows(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
+        return list(self.db.query(sql, parameters))
+
+    def row(self, sql: str, *parameters: Any) -> dict[str, Any] | None:
+        return next(iter(self.rows(sql, *parameters)), None)
+
+    @staticmethod
+    def now(plus_seconds: float = 0) -> str:
+        return (datetime.now(UTC) + timedelta(seconds=plus_seconds)).isoformat(timespec="milliseconds")
+
+
+class Memory:
+    """The whole store; its rooms are `facts`, `jobs`, `adapters`, `ledger` and `turns`."""
+
+    def __init__(self, db: Database) -> None:
+        self._connection = Connection(db)
+        self.facts = Facts(self._connection)
+        self.jobs = Jobs(self._connection)
+        self.adapters = Adapters(self._connection)
+        self.ledger = Ledger(self._connection)
+        self.turns = Turns(self._connection)
+
+    @classmethod
+    def open(cls, path: Path) -> Memory:
+        """Opens or creates the file and brings it to the newest schema."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        db = Database(sqlite3.connect(path, timeout=BUSY_SECONDS))
+        db.enable_wal()
+        db.execute("pragma foreign_keys = on")
+        db.execute("pragma synchronous = full")
+        db.execute("pragma secure_delete = on")
+        if migrations.pending(db):
+            with _exclusive(path):
+                migrations.apply(db)
+        return cls(db)
+
+    def close(self) -> None:
+        self._connection.db.close()
+
+    def user_for(self, platform: str, platform_user_id: str, *, assistant_name: str = "Hippo") -> User:
+        """The user behind a platform's id; made on first sight."""
+        known = self._connection.row(
+            "select users.* from users join identities on users.id = user_id "
+            "where platform = ? and platform_user_id = ?",
+            *(platform, platform_user_id),
+        )
+        if known is None:
+            with self._connection.transaction() as db:
+                user_id = secrets.token_hex(8)
+                created = self._connection.now()
+                db.table("users").insert({"id": user_id, "assistant_name": assistant_name, "created": created})
+                db.table("identities").insert(
+                    {"platform": platform, "platform_user_id": platform_user_id, "user_id": user_id}
+                )
+            return self.user(user_id)
+        return _user(known)
+
+    def user(self, user_id: str) -> User:
+        """Raises `KeyError` where there is no such user."""
+        row = self._connection.row("select * from users where id = ?", user_id)
+        if row is None:
+            raise KeyError(user_id)
+        return _user(row)
+
+    def delete_user(self, user_id: str) -> list[str]:
+        """Removes the user and everything of theirs; costs stay, without a name. Returns the adapters' names."""
+        with self._connection.transaction() as db:
+            names = [row["name"] for row in db.query("select name from adapters where user_id = ?", [user_id])]
+            db.execute("delete from users where id = ?", [user_id])
+        self._connection.db.execute("pragma wal_checkpoint(truncate)")  # no copy of the rows stays in the log
+        return names
+
+    def export(self, user_id: str) -> dict[str, Any]:
+        """Everything held about a user, table by table."""
+        tables = ("facts", "adapters", "jobs", "ledger", "turns", "identities")
+        held: dict[str, Any] = {
+            "user": self._connection.row("select * from users where id = ?", user_id),
+            **{
+                table: self._connection.rows(f"select * from {table} where user_id = ? order by rowid", user_id)
+                for table in tables
+            },
+        }
+        return held
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    """Two processes that start together must not both migrate."""
+    from filelock import FileLock
+
+    with FileLock(f"{path}.migrating"):
+        yield
+
+
+def _user(row: dict[str, Any]) -> User:
+    return User(row["id"], row["assistant_name"], row["timezone"])
