@@ -10,6 +10,7 @@ import re
 import shutil
 from pathlib import Path
 
+_DELETED = ".deleted-"
 _NAME = re.compile(r"[0-9a-z]{8,40}-v[0-9]{4,}")
 
 
@@ -45,19 +46,19 @@ def delete(adapters_dir: Path, name: str) -> None:
     """Removes an adapter's folder; none is fine. Moved aside first, so that no half of it is ever served."""
     target = adapters_dir / name
     if _NAME.fullmatch(name) and target.is_dir():
-        doomed = target.rename(adapters_dir / f".deleted-{name}")
+        doomed = target.rename(adapters_dir / f"{_DELETED}{name}")
         shutil.rmtree(doomed)
 
 
-def remove_leftovers(adapters_dir: Path, known: set[str]) -> list[str]:
-    """Deletes folders whose names are not `known` (a crash between rename and commit); returns their names."""
-    removed = []
-    for folder in sorted(adapters_dir.glob("*")) if adapters_dir.is_dir() else []:
-        if folder.is_dir() and folder.name not in known:
+def remove_others(adapters_dir: Path, keep: set[str]) -> list[str]:
+    """Deletes users' adapters not in `keep` (retired, or left by a crash before their commit); returns their names."""
+    folders = sorted(adapters_dir.iterdir()) if adapters_dir.is_dir() else []
+    removed = [folder.name for folder in folders if _NAME.fullmatch(folder.name) and folder.name not in keep]
+    for name in removed:
+        delete(adapters_dir, name)
+    for folder in folders:
+        if folder.name.startswith(_DELETED):
             shutil.rmtree(folder)
-            removed.append(folder.name)
-    for folder in adapters_dir.glob(".deleted-*"):
-        shutil.rmtree(folder)
     return removed
 
 

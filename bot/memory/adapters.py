@@ -53,26 +53,40 @@ class Adapters:
             adapter = self.get(adapter_id)
             before = self.live(adapter.user_id)
             if before:
-                db.table("adapters").update(before.id, {"status": "retired"})
+                self._end(before.id, "retired")
             change = {"status": "live", "scores": json.dumps(scores), "bytes": size_bytes}
             db.table("adapters").update(adapter_id, change)
         return before
 
     def retire_live(self, user_id: str) -> Adapter | None:
         """Takes the live adapter out of use (a user without facts needs none); returns it."""
-        with self._connection.transaction() as db:
+        with self._connection.transaction():
             before = self.live(user_id)
             if before:
-                db.table("adapters").update(before.id, {"status": "retired"})
+                self._end(before.id, "retired")
         return before
 
     def reject(self, adapter_id: int, scores: dict[str, Any]) -> None:
         with self._connection.transaction() as db:
-            db.table("adapters").update(adapter_id, {"status": "rejected", "scores": json.dumps(scores)})
+            self._end(adapter_id, "rejected")
+            db.table("adapters").update(adapter_id, {"scores": json.dumps(scores)})
 
-    def live_names(self) -> set[str]:
-        """Names of all users' live adapters: what must stay on disk."""
-        return {row["name"] for row in self._connection.rows("select name from adapters where status = 'live'")}
+    def reject_unfinished(self) -> None:
+        """Rejects candidates whose worker died; called when no worker is at work."""
+        with self._connection.transaction() as db:
+            for row in list(db.query("select id from adapters where status = 'candidate'")):
+                self._end(row["id"], "rejected")
+
+    def served_names(self, retired_within_seconds: float) -> set[str]:
+        """Names whose folders must stay: live ones, and retired ones that replies under way may still use."""
+        rows = self._connection.rows(
+            "select name from adapters where status = 'live' or (status = 'retired' and ended > ?)",
+            self._connection.now(-retired_within_seconds),
+        )
+        return {row["name"] for row in rows}
+
+    def _end(self, adapter_id: int, status: str) -> None:
+        self._connection.db.table("adapters").update(adapter_id, {"status": status, "ended": self._connection.now()})
 
 
 def _adapter(row: dict[str, Any]) -> Adapter:

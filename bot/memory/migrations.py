@@ -39,7 +39,7 @@ def m002_adapters_and_jobs(db: Database) -> None:
         fact_ids text not null, facts_hash text not null, scores text not null default '{}',
         bytes integer not null default 0,
         status text not null check (status in ('candidate', 'live', 'retired', 'rejected')),
-        created text not null, unique (user_id, version))""")
+        created text not null, ended text, unique (user_id, version))""")
     db.execute("create unique index adapters_one_live on adapters(user_id) where status = 'live'")
     db.execute("""create table jobs (
         id integer primary key autoincrement, user_id text not null references users(id) on delete cascade,

@@ -43,7 +43,7 @@ class Connection:
         if self.db.conn.in_transaction:
             yield self.db
             return
-        self.db.execute("begin immediate")
+        self.db.execute("begin immediate")  # the write lock now, not at the first write: no upgrade can fail
         try:
             yield self.db
         except BaseException:
@@ -86,6 +86,12 @@ class Memory:
             with _exclusive(path):
                 migrations.apply(db)
         return cls(db)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Several calls as one: all are on disk at its end, or none."""
+        with self._connection.transaction():
+            yield
 
     def close(self) -> None:
         self._connection.db.close()
