@@ -1,8 +1,27 @@
-"""A sentence the user wrote → facts (subject, attribute, value, and the sentence itself)."""
+"""A sentence the user wrote → facts (subject, attribute, value, and the sentence itself).
+
+`understand` reads what is told on purpose (/remember), `said_in_passing` finds facts in ordinary messages, `replaces`
+decides whether a newer fact is the new value of an older one. Not covered: questions about facts (the trainer's
+phrasings), and languages other than English.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from bot.errors import NotAFact
+from bot.language import is_question, opens_like_question, parse, sentences, statement, tidy, without_lead_in, you_form
+
+if TYPE_CHECKING:
+    from spacy.tokens import Token
+
+__all__ = ["Fact", "FollowUp", "follow_up", "replaces", "said_in_passing", "understand", "you_form"]
+
+MAX_FACT_CHARS = 600
+MAX_CLAUSE_WORDS = 7  # longer clauses of one sentence lean on each other too often to be parted
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +36,330 @@ class Fact:
     subject: str = ""
     attribute: str = ""
     value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """A question that fits a fact just told. `told_as` makes a fact of its answer: "my dog's breed is {answer}"."""
+
+    question: str
+    told_as: str
+
+
+PETS = frozenset(
+    ["dog", "cat", "pet", "puppy", "kitten", "hamster", "rabbit", "bunny", "parrot", "budgie", "horse", "pony", "turtle", "tortoise", "fish", "goldfish", "snake", "lizard", "gecko", "ferret", "bird", "guinea-pig", "rat", "mouse", "chicken", "donkey", "goat", "pig"]
+)
+PEOPLE = frozenset(
+    ["mother", "mom", "mum", "father", "dad", "sister", "brother", "wife", "husband", "partner", "girlfriend", "boyfriend", "fiance", "fiancee", "son", "daughter", "baby", "child", "kid", "grandmother", "grandma", "grandfather", "grandpa", "aunt", "uncle", "cousin", "niece", "nephew", "friend", "boss", "manager", "colleague", "coworker", "roommate", "flatmate", "neighbour", "neighbor", "teacher", "coach", "doctor", "dentist", "therapist", "twin", "stepmother", "stepfather", "stepson", "stepdaughter", "godmother", "godfather", "landlord"]
+)
+_NAMEABLE = PETS | PEOPLE | frozenset(["boat", "car", "band", "team", "company", "school", "university", "street", "town", "village", "husky"])
+ONE_VALUED = frozenset(
+    ["name", "age", "birthday", "home", "origin", "job", "breed", "height", "weight", "size", "employer", "timezone", "phone", "email", "address"]
+)  # a newer value takes the older one's place
+
+_SMALL_TALK = re.compile(
+    r"^(?:(?:ha)+h?|lol|ok(?:ay)?|thanks?|thank you|thx|hi|hello|hey|yo|bye|goodbye|good (?:morning|night|evening)|yes|no|"
+    r"yeah|yep|nope|sure|cool|nice|great|wow|hmm+|please|test|idk|(?:i (?:don'?t know|see)|never ?mind|nothing|whatever|"
+    r"sounds good|got it|me too|same|right|fine|you too|how are you)(?=[,.!?]|$))(?:[\s,.!?]+|$)",
+    re.IGNORECASE,
+)
+_FIRST_PERSON = re.compile(r"\b(?:i|i'm|i've|i'd|i'll|my|me|mine|we|our|us|we're|we've|myself)\b", re.IGNORECASE)
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
+    r"nov(?:ember)?|dec(?:ember)?)"
+)
+_DAY = re.compile(
+    rf"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|\b{_MONTH} \d|\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}\b|\b\d+/\d+\b",
+    re.IGNORECASE,
+)
+_NAME = r"(?P<value>[\w'.&-]+(?: [A-Z][\w'.&-]*){0,3})"
+_OWNER = r"(?:my|our) (?P<subject>[\w-]+(?: [\w-]+){0,2}?)"
+_PATTERNS = tuple(
+    (re.compile(rf"^{pattern}[.!]*$", re.IGNORECASE), subject, attribute)
+    for pattern, subject, attribute in (
+        (rf"my (?:first |full |real )?name(?: is|'s) {_NAME}", "", "name"),
+        (rf"(?:people |my friends |they |you can |everyone |please )?calls? me {_NAME}", "", "nickname"),
+        (r"(?:my age is|i(?: am|'m)(?: now| just| already)?|i (?:just )?turned) (?P<value>\d{1,3})(?: years? old)?(?: now| today)?", "", "age"),
+        (r"(?:my birthday(?: is|'s)|i was born)(?: on| in)? (?P<value>.+)", "", "birthday"),
+        (r"i (?:currently |now )?(?:live|am living|reside)(?: now| currently)? (?:in|at|on|near) (?P<value>.+?)(?: now| currently)?", "", "home"),
+        (r"i(?: just| recently)? moved to (?P<value>.+)", "", "home"),
+        (r"i(?: am|'m| come)(?: originally)? from (?P<value>.+)", "", "origin"),
+        (r"(?:i (?:currently |now )?work as|my job is(?: being)?|my profession is) (?P<value>.+)", "", "job"),
+        (r"i(?: currently| now)? work (?:at|for) (?P<value>[^,.]+)", "", "employer"),
+        (r"i(?: am|'m) (?P<value>allergic to .+)", "", "allergy"),
+        (r"(?:my|our) (?P<subject>[\w-]+(?: [\w-]+){0,2}?)'s (?P<attribute>[\w-]+(?: [\w-]+)?) is (?:called |named )?(?P<value>.+)", None, None),
+        (rf"{_OWNER}(?: is|'s)(?: named| called) {_NAME}", None, "name"),
+        (rf"{_OWNER} goes by {_NAME}", None, "name"),
+        (rf"(?:i|we)(?: have|'ve got| own|'ve| got)(?: an?)? (?P<subject>[\w-]+(?: [\w-]+)?),?(?: (?:who|that) is| whose name is|,)?(?: named| called)? {_NAME}", None, "named"),
+        (r"my (?P<attribute>fav(?:ou?rite)? [\w' -]+?) (?:is|are) (?P<value>.+)", "", None),
+        (rf"{_OWNER} (?:is|was) born (?:on|in) (?P<value>.+)", None, "birthday"),
+        (rf"{_OWNER} (?:is|'s|turned) (?P<value>\d{{1,3}})(?: years? old)?", None, "age"),
+        (rf"{_OWNER} (?:lives|is living|is based) (?:in|at|near) (?P<value>.+)", None, "home"),
+        (rf"{_OWNER} works as (?P<value>.+)", None, "job"),
+        (rf"{_OWNER}(?: is|'s) (?P<value>.+)", None, "is"),
+        (r"(?P<subject>[A-Z]\w+) is (?P<value>an? .+)", None, "is"),
+    )
+)  # fmt: skip
+
+
+def understand(text: str) -> list[Fact]:
+    """The facts told in a text, in the order told.
+
+    Raises:
+        NotAFact: there is none; the message says what to write instead.
+    """
+    said = tidy(text)
+    if not said:
+        raise NotAFact("Tell me something about yourself, for example: /remember my dog is Buddy")
+    if len(said) > MAX_FACT_CHARS:
+        raise NotAFact(
+            f"That is {len(said):,} characters; I can take up to {MAX_FACT_CHARS} at a time. Please tell me in smaller pieces."
+        )
+    if sum(char.isalpha() for char in said) < 2:
+        raise NotAFact("I can't read a fact in that. Write it in words, for example: my dog is Buddy")
+    if _only_small_talk(said):
+        raise NotAFact("There is no lasting fact in that. Tell me something about you, for example: I live in Oslo")
+    if not _is_english(said):
+        raise NotAFact("I only understand English so far. Please tell me that in English, for example: my dog is Buddy")
+    stated = statement(said)
+    mine = bool(_FIRST_PERSON.search(stated))
+    if all(is_question(one) for one in sentences(said)) and not (mine and len(said.split()) > 12):
+        raise NotAFact("That is a question: just send it to me without /remember. To tell me something: my dog is Buddy")
+    if opens_like_question(stated) and not _FIRST_PERSON.match(stated) and not is_question(stated):
+        raise NotAFact("That reads like a question or a request. To tell me something, write it as: my dog is Buddy")
+    if not mine and _is_order(stated):
+        raise NotAFact("That reads like an instruction, not a fact about you. To tell me something: my dog is Buddy")
+    if not mine and not any(token.pos_ in ("VERB", "AUX") for token in parse(stated)):
+        raise NotAFact("I can't read a fact in that. Please write a whole sentence, for example: my dog is Buddy")
+    return [_structured(part) for part in _split(said)]
+
+
+def said_in_passing(text: str) -> list[Fact]:
+    """Facts in an ordinary message ("by the way I'm 25 now, what should I cook?"); empty if there is none worth keeping."""
+    found = []
+    for one in sentences(tidy(text)):
+        for clause in re.split(r",\s+(?=(?:what|where|when|who|how|why|can|could|do|does|should|any)\b)", one, flags=re.IGNORECASE):
+            told = without_lead_in(clause).rstrip(" ,")
+            if is_question(told) or opens_like_question(told) or not _lasting(told):
+                continue
+            try:
+                found += understand(told)
+            except NotAFact:
+                continue
+    return found
+
+
+def replaces(new: Fact, old: Fact) -> bool:
+    """Whether `new` is the current value of what `old` told: the old one then is no longer true."""
+    if new.attribute and new.subject.casefold() == old.subject.casefold() and new.attribute == old.attribute:
+        single = new.attribute in ONE_VALUED or new.attribute.startswith("favorite")
+        return single and new.value.casefold() != old.value.casefold()
+    return _same_count_changed(new.text, old.text)
+
+
+_FOLLOW_UPS = (
+    (lambda f: f.attribute == "name" and f.subject in ("dog", "cat", "horse", "puppy"), "What breed is {value}?", "my {subject}'s breed is {{answer}}"),
+    (lambda f: f.attribute == "name" and f.subject in PETS, "How old is {value}?", "my {subject} is {{answer}} years old"),
+    (lambda f: f.attribute == "name" and f.subject in PEOPLE, "Where does {value} live?", "my {subject} lives in {{answer}}"),
+    (lambda f: f.attribute == "name" and not f.subject, "Nice to meet you, {value}. Where do you live?", "I live in {{answer}}"),
+    (lambda f: f.attribute == "age" and not f.subject, "When is your birthday?", "my birthday is {{answer}}"),
+    (lambda f: f.attribute == "birthday" and not f.subject, "How old are you?", "I am {{answer}} years old"),
+    (lambda f: f.attribute == "home" and not f.subject, "What do you do for a living?", "I work as {{answer}}"),
+    (lambda f: f.attribute == "origin", "And where do you live now?", "I live in {{answer}}"),
+    (lambda f: f.attribute == "job" and not f.subject, "Where do you work?", "I work at {{answer}}"),
+    (lambda f: f.attribute == "employer", "What do you do there?", "my job is {{answer}}"),
+    (lambda f: f.subject in PETS, "What is your {subject}'s name?", "my {subject}'s name is {{answer}}"),
+    (lambda f: f.subject in PEOPLE and f.attribute != "name", "What is your {subject}'s name?", "my {subject}'s name is {{answer}}"),
+)  # fmt: skip
+
+
+def follow_up(fact: Fact) -> FollowUp | None:
+    """One question that fits a fact just told; None where none would be natural."""
+    for fits, question, told_as in _FOLLOW_UPS:
+        if fits(fact):
+            return FollowUp(question.format(**_parts(fact)), told_as.format(**_parts(fact)))
+    return None
+
+
+def _parts(fact: Fact) -> dict[str, str]:
+    return {"subject": fact.subject, "value": fact.value}
+
+
+def _structured(text: str) -> Fact:
+    """Subject, attribute and value where a pattern of everyday statements fits."""
+    told = without_lead_in(statement(text)).strip()
+    for pattern, subject, attribute in _PATTERNS:
+        match = pattern.match(told)
+        if not match:
+            continue
+        groups = match.groupdict()
+        about = (groups.get("subject") or subject or "").lower()
+        what = (groups.get("attribute") or attribute or "").lower().replace("favourite", "favorite").replace("fav ", "favorite ")
+        what = what.replace("colour", "color")
+        value = (groups.get("value") or "").strip(" .!,\"'")
+        if what in ("named", "is"):
+            if _is_name_of(about, value, told):
+                return Fact(text, about, "name", value)
+            if what == "named" or len(value.split()) > 6:
+                continue
+            return Fact(text, about, "is", value)
+        if what == "name" and len(about.split()) > 2:
+            continue
+        return Fact(text, about, what, value)
+    return Fact(text)
+
+
+def _is_name_of(subject: str, value: str, told: str) -> bool:
+    """ "Buddy" names a dog, "sick" and "a beagle" do not."""
+    head = subject.split()[-1] if subject else ""
+    words = value.split()
+    if head not in _NAMEABLE or not words or len(words) > 3 or words[0].lower() in {"a", "an", "the", "my", "in", "at", "from", "not", "very", "so"}:  # fmt: skip
+        return False
+    if any(mark in told for mark in (" named ", " called ")):
+        return True
+    if all(word[:1].isupper() for word in words):
+        return True
+    return len(words) == 1 and value.isalpha() and parse(told)[-1 if told[-1].isalnum() else -2].pos_ in ("PROPN", "NOUN", "X")
+
+
+@lru_cache(maxsize=1)
+def _stop_words() -> tuple[frozenset[str], frozenset[str]]:
+    """Function words of English, and those of other languages that are not also English ones."""
+    from importlib import import_module
+
+    english = frozenset(import_module("spacy.lang.en.stop_words").STOP_WORDS) | {"i", "im", "i'm", "name", "like", "love"}
+    others: set[str] = set()
+    for code in ("de", "fr", "es", "it", "pt", "nl", "sv", "pl", "tr", "fi", "id"):
+        others |= set(import_module(f"spacy.lang.{code}.stop_words").STOP_WORDS)
+    return english, frozenset(others - english)
+
+
+def _is_english(text: str) -> bool:
+    letters = [char for char in text if char.isalpha()]
+    if sum(char.isascii() for char in letters) < 0.7 * len(letters):
+        return False
+    words = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", text.lower())
+    english, others = _stop_words()
+    ours, theirs = sum(word in english for word in words), sum(word in others for word in words)
+    return ours >= theirs
+
+
+def _only_small_talk(text: str) -> bool:
+    rest, before = text, ""
+    while rest != before:
+        rest, before = _SMALL_TALK.sub("", rest), rest
+    return not any(char.isalpha() for char in rest)
+
+
+def _is_order(text: str) -> bool:
+    """Words to the assistant ("ignore your instructions …", "you are now …"), with nobody's fact in them."""
+    root = next(token for token in parse(text) if token.dep_ == "ROOT")
+    subjects = [child.lower_ for child in root.children if child.dep_ in ("nsubj", "nsubjpass", "csubj", "expl")]
+    return "you" in subjects or (root.tag_ == "VB" and not subjects and root.i <= 2)
+
+
+def _lasting(sentence: str) -> bool:
+    """Whether a sentence states something of the speaker's that will still be true next week."""
+    if not re.match(r"^(?:i|i'm|i've|my|we|our|we've)\b", sentence, re.IGNORECASE):
+        return False
+    if _structured(sentence).attribute not in ("", "is"):
+        return True
+    doc = parse(sentence)
+    root = next(token for token in doc if token.dep_ == "ROOT")
+    if root.lemma_ in {"think", "need", "want", "guess", "wonder", "hope", "try", "feel", "mean", "know", "see", "ask", "wish",
+                       "look", "say", "understand", "agree", "thank", "suppose", "believe", "go", "come"}:  # fmt: skip
+        return False
+    subject = next((child for child in root.children if child.dep_ in ("nsubj", "nsubjpass")), None)
+    return subject is not None and (subject.lower_ in ("i", "we") or any(child.lower_ in ("my", "our") for child in subject.children)) and len(doc) > 3  # fmt: skip
+
+
+_BACK_REFERENCE = re.compile(r"\b(?:it|its|it's|that|this|there|they|them|he|she|him|her|his|one|ones|those|these)\b", re.IGNORECASE)
+
+
+def _split(text: str) -> list[str]:
+    """The text's own facts: sentences and clauses that stand alone; a text whose parts lean on each other stays whole."""
+    parts = [without_lead_in(one) for one in sentences(text)]
+    if len(parts) > 1 and all(_stands_alone(part) for part in parts):
+        return [clause for part in parts for clause in _clauses(part)]
+    return _clauses(text) if len(parts) == 1 else [text]
+
+
+def _stands_alone(sentence: str) -> bool:
+    return bool(
+        len(sentence.split()) <= 12
+        and not is_question(sentence)
+        and re.match(r"^(?:i|i'm|i've|my|we|our|we've)\b", sentence, re.IGNORECASE)
+        and not _BACK_REFERENCE.search(sentence)
+    )
+
+
+def _clauses(sentence: str) -> list[str]:
+    """ "my dog is Buddy and my cat is Tom" → two; "I'm 25 and live in Oslo" → two; else the sentence as it is."""
+    if len(sentence.split()) > 20 or _BACK_REFERENCE.search(sentence):
+        return [sentence]
+    split = re.split(r",? (?:and|but) (?=(?:I|my|I'm|I've|our|we)\b)|; ", sentence)
+    if len(split) > 1 and all(_stands_alone(part) and 2 < len(part.split()) <= MAX_CLAUSE_WORDS for part in split):
+        return [part[:1].upper() + part[1:] if part.startswith("i") else part for part in split]
+    shared = re.match(r"^(I(?:'m| am) .+?) and ((?:live|work|love|like|have|study|own|play|speak|enjoy) .+)$", sentence)
+    if shared and " and " not in shared[1]:
+        return [shared[1], f"I {shared[2]}"]
+    return [sentence]
+
+
+def _same_count_changed(new: str, old: str) -> bool:
+    """ "I've read 12 books this year" and "just finished my 15th book this year": one thing counted, another number."""
+    if _DAY.search(new) and _DAY.search(old) and _DAY.findall(new) != _DAY.findall(old):
+        return False  # two occasions
+    counted_new, counted_old = _counts(statement(new)), _counts(statement(old))
+    shared = {unit for unit in counted_new if unit in counted_old and not counted_new[unit] & counted_old[unit]}
+    if not shared:
+        return False
+    mine, theirs = _content(new), _content(old)
+    common = (mine & theirs) - shared
+    smaller = min(len(mine - shared), len(theirs - shared))
+    return bool(common) and len(common) >= 0.5 * smaller
+
+
+def _counts(text: str) -> dict[str, set[str]]:
+    """What is counted, by lemma → the numbers it has: "4 projects" → {"project": {"4"}}, "$400" → {"$": {"400"}}."""
+    counted: dict[str, set[str]] = {}
+    for token in parse(text):
+        number = _as_number(token)
+        if token.lower_ in ("once", "twice", "thrice"):
+            counted.setdefault("time", set()).add(number)
+        elif number and token.i and token.nbor(-1).text in "$€£":
+            counted.setdefault("$", set()).add(number)
+        elif number and token.head.pos_ in ("NOUN", "PROPN"):
+            counted.setdefault(token.head.lemma_.lower(), set()).add(number)
+        elif token.lower_ in ("a", "an") and token.head.lemma_ in ("minute", "hour", "day", "week", "month", "year"):
+            counted.setdefault(token.head.lemma_, set()).add("1")
+    return counted
+
+
+_NUMBER_WORDS = {
+    word: str(at)
+    for words in (
+        "zero one two three four five six seven eight nine ten eleven twelve",
+        "zeroth first second third fourth fifth sixth seventh eighth ninth tenth",
+        "never once twice thrice",
+    )
+    for at, word in enumerate(words.split())
+}
+
+
+def _as_number(token: Token) -> str:
+    """Digits of a number, a number word or an ordinal; "" for anything else."""
+    word = token.lower_
+    if word in _NUMBER_WORDS:
+        return _NUMBER_WORDS[word]
+    digits = re.fullmatch(r"\$?(\d[\d,.:]*)(?:st|nd|rd|th|k)?", word)
+    return digits[1].replace(",", "") if digits else ""
+
+
+def _content(text: str) -> set[str]:
+    return {
+        token.lemma_.lower()
+        for token in parse(statement(text))
+        if token.pos_ in ("NOUN", "PROPN", "VERB", "ADJ") and not token.is_stop and not _as_number(token)
+    }
+
