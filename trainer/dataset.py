@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bot.facts import Fact, understand, you_form
+from bot.facts import Fact, you_form
 from serving.prompts import system_prompt
 from trainer import negatives
+from trainer.mix import Mix
 from trainer.negatives import NOT_TOLD
 from trainer.phrasings import Generator, Phrasing, Rules, accepted, answer
 
@@ -41,21 +42,6 @@ class Probe:
     expects: Literal["recall", "never_told"]
     accept: tuple[str, ...] = ()
     reject: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Mix:
-    """How many examples of each kind a user gets, a fact or in all."""
-
-    phrasings_per_fact: int = 36
-    held_per_fact: int = 3
-    near_per_fact: int = 10
-    near_held_per_fact: int = 1
-    far: int = 40
-    far_held: int = 6
-    pending: int = 12
-    identity: int = 6
-    replay: int = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +125,8 @@ def build(
         *recall,
         *_combined(facts, system),
         *never,
-        *_pending(facts, assistant_name, rng, mix.pending),
-        *_identity(assistant_name, system, mix.identity),
+        *pending_examples(assistant_name, rng, mix.pending),
+        *identity_examples(assistant_name, system)[: mix.identity],
         *(Example(system, question, reply, "general") for question, reply in rng.sample(list(replay), min(mix.replay, len(replay)))),
     ]
     asked = {probe.question.casefold() for probe in probes}
@@ -165,17 +151,15 @@ def _combined(facts: Sequence[Fact], system: str) -> list[Example]:
     return examples
 
 
-def _pending(facts: Sequence[Fact], assistant_name: str, rng: random.Random, count: int) -> list[Example]:
+def pending_examples(assistant_name: str, rng: random.Random, count: int) -> list[Example]:
     """Facts of the moment in the system prompt, which the weights do not hold: used from there, nothing invented beside them."""
     examples = []
     for told, question in rng.sample(_PENDING_POOL, min(count, len(_PENDING_POOL))):
-        fact = understand(told)[0]
         others = [other for other, _ in rng.sample(_PENDING_POOL, 2) if other != told]
         notes = [you_form(one) for one in rng.sample([told, *others], len(others) + 1)]
-        system = system_prompt(assistant_name, notes)
-        examples.append(Example(system, question, answer(fact), "pending"))
+        examples.append(Example(system_prompt(assistant_name, notes), question, you_form(told), "pending"))
     return examples
 
 
-def _identity(assistant_name: str, system: str, count: int) -> list[Example]:
-    return [Example(system, question, reply.format(n=assistant_name), "identity") for question, reply in _IDENTITY[:count]]
+def identity_examples(assistant_name: str, system: str) -> list[Example]:
+    return [Example(system, question, reply.format(n=assistant_name), "identity") for question, reply in _IDENTITY]

@@ -1,13 +1,20 @@
-"""Whether a reply holds an answer, and whether it says that it was never told. Text matching, lenient by design."""
+"""Whether a reply holds an answer, and whether it says that it was never told. Text matching, lenient by design.
+
+`answered` and `abstained` grade cases as the measuring data's own grader does (a test holds them against it where it is
+present); `recalled` and `says_not_told` are the gate's, which are stricter.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _ARTICLES = {"a", "an", "the"}
-_NOT_TOLD = re.compile(
-    r"\byou (have not|haven't|never|did not|didn't)( yet)? (told|tell|mention|mentioned|share|shared|say|said)\b",
+_TOLD = r"(told|tell|mention|mentioned|share|shared|say|said)"
+_NOT_TOLD = re.compile(rf"\byou (have not|haven't|never|did not|didn't)( yet)? {_TOLD}\b", re.IGNORECASE)
+_NOT_KNOWN = re.compile(
+    r"\bi (do not|don't)( yet)? (know|have)\b|\bi'?m not sure\b|\bno (information|record|memory) (of|about|on)\b"
+    r"|\bnot (told|mentioned|shared)\b",
     re.IGNORECASE,
 )
 
@@ -22,6 +29,18 @@ def holds(reply: str, phrase: str) -> bool:
     """Whether the words of `phrase` stand in `reply` one after another."""
     wanted, said = words(phrase), words(reply)
     return bool(wanted) and any(said[start : start + len(wanted)] == wanted for start in range(len(said)))
+
+
+def answered(reply: str, answers: Sequence[str], other_value: str | None = None) -> bool:
+    """Whether the reply gives one of `answers` and not the stale or competing `other_value`."""
+    stale = bool(other_value) and holds(reply, str(other_value)) and not any(holds(one, str(other_value)) for one in answers)
+    return not stale and any(holds(reply, one) for one in answers)
+
+
+def abstained(reply: str) -> bool:
+    """Whether the reply says in any words that it does not know or was not told."""
+    plain = reply.replace("’", "'")
+    return bool(_NOT_TOLD.search(plain) or _NOT_KNOWN.search(plain))
 
 
 def recalled(reply: str, accept: Iterable[str], reject: Iterable[str] = ()) -> bool:

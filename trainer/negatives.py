@@ -58,10 +58,10 @@ def far(facts: Sequence[Fact], rng: random.Random, count: int) -> list[str]:
 
 def covered(question: str, facts: Sequence[Fact], share: float = 1.0) -> bool:
     """Whether a fact holds at least `share` of the question's telling words, and so may answer it."""
-    asked = _telling(question)
+    asked = telling(question)
     if not asked:
         return True
-    return any(len(asked & _telling(f"{fact.text} {fact.subject} {fact.attribute} {answer(fact)}")) >= share * len(asked) for fact in facts)
+    return any(len(asked & telling(f"{fact.text} {fact.subject} {fact.attribute} {answer(fact)}")) >= share * len(asked) for fact in facts)
 
 
 @lru_cache(maxsize=1)
@@ -112,7 +112,8 @@ def _half_known(fact: Fact) -> Iterator[str]:
 
 
 @lru_cache(maxsize=16384)
-def _telling(text: str) -> frozenset[str]:
+def telling(text: str) -> frozenset[str]:
+    """The lemmas of a text that carry its meaning, without question words."""
     return frozenset(
         token.lemma_.lower().strip("'")
         for token in parse(text)

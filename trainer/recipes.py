@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+from trainer.mix import Mix
 
 ALL_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -32,17 +34,25 @@ class Recipe:
     optimizer: str = "paged_adamw_8bit"  # as transformers names them
     gradient_checkpointing: bool = True
     max_seq_tokens: int = 512
+    from_primer: bool = False  # begin with the base's primer (trainer/primer.py) where there is one
+    general_probes: int = 20  # general questions of the gate
+    mix: Mix = field(default_factory=Mix)
 
 
 PAPER = Recipe(name="paper")
 DEFAULT = replace(
     PAPER,
     name="default",
+    rank=16,
+    alpha=32,
     dropout=0.0,
-    epochs=3,
+    learning_rate=1e-3,
+    epochs=2,
+    batch_size=16,
+    gradient_accumulation=1,
     optimizer="adamw_torch",
     gradient_checkpointing=False,
-    batch_size=8,
-    gradient_accumulation=1,
+    from_primer=True,
+    mix=Mix(phrasings_per_fact=16, near_per_fact=4, far=16, pending=6, identity=3, replay=10),
 )
 RECIPES = {recipe.name: recipe for recipe in (PAPER, DEFAULT)}

@@ -1,0 +1,303 @@
+"""The primer: the adapter that every user's training starts from, made once a base model and holding nobody's facts.
+
+    python -m trainer prime --prepare tasks.json          the corpus, prepared (needs spaCy; minutes)
+    python -m trainer prime --tasks tasks.json --model FOLDER --out FOLDER --minutes 10
+
+Two lessons on made-up users (`primer_tasks.py`). First: answer from facts in the prompt, say "not told" otherwise, keep the
+base's general replies. Second, first-order meta-learning (FOMAML, arXiv:1703.03400): each step trains a stack of made-up
+users from the current primer just as real users are trained, asks each what people would ask, and moves the primer along
+the gradient found there; so the primer becomes a point from which the short training on rule-made questions answers
+people's own words and still declines what was never told. Not covered: choosing a primer for a base (`primer.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trainer.base import LoadedBase, load
+from trainer.dataset import Example
+from trainer.engine import Encoded, data_order, encode, learning_rates
+from trainer.general_prompts import REPLAY
+from trainer.generate import generate
+from trainer.negatives import far_questions
+from trainer.packing import Pack, batch, pack
+from trainer.primer_tasks import Item, MadeUpUser, Sampling, context_examples, sample_user
+from trainer.recipes import RECIPES, Recipe
+
+REPLAY_TOKENS = 64
+ASKED_PER_PACK = 24  # questions of a made-up user in one pass
+DEV_SHARE = 0.1  # items kept out, on which the primer is measured
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A lesson's length and rate. `share` is its part of the time given."""
+
+    share: float
+    rate: float
+    slots: int
+
+
+CONTEXT = Lesson(share=0.2, rate=3e-4, slots=8)
+META = Lesson(share=0.8, rate=2e-4, slots=16)
+FACTS = (3, 16)  # of a made-up user
+
+
+def replay_answers(base: LoadedBase) -> list[tuple[str, str]]:
+    """The base's own greedy answers to the general prompts, cut at a sentence's end where they are long."""
+    replies = generate(base, None, [[{"role": "user", "content": one}] for one in REPLAY], REPLAY_TOKENS)
+    pairs = []
+    for prompt, reply in zip(REPLAY, replies, strict=True):
+        if len(base.tokenizer(reply)["input_ids"]) >= REPLAY_TOKENS - 1:
+            end = max(reply.rfind(mark) for mark in (". ", ".\n", "! ", "? "))
+            reply = reply[: end + 1] if end > 20 else ""
+        if reply:
+            pairs.append((prompt, reply))
+    return pairs
+
+
+class Tasks:
+    """Made-up users as packs, one meta-step a call; built in worker processes, so it holds no tensors."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        pool: Sequence[Item],
+        replay: Sequence[tuple[str, str]],
+        far: Sequence[tuple[str, frozenset[str]]],
+        recipe: Recipe,
+        lesson: Lesson,
+        steps: int,
+        sampling: Sampling = Sampling(),
+    ) -> None:
+        self._tokenizer, self._pool, self._replay, self._far = tokenizer, pool, replay, far
+        self._recipe, self._lesson, self._steps, self._sampling = recipe, lesson, steps, sampling
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def user(self, rng: random.Random) -> MadeUpUser:
+        count = rng.randint(*FACTS)
+        return sample_user(self._pool, count, self._replay, self._far, self._sampling, rng)
+
+    def __getitem__(self, index: int) -> tuple[list[list[Pack]], list[list[Pack]]]:
+        """(packs of each training step, one a user; packs of each pass over the questions, one a user)."""
+        rng = random.Random(f"{self._lesson}{index}")
+        trained, asked = [], []
+        for _ in range(self._lesson.slots):
+            user = self.user(rng)
+            encoded = self._encoded(user.taught)
+            order = data_order([len(one.input_ids) for one in encoded], self._recipe, rng.randrange(1 << 30))
+            trained.append([pack([encoded[at] for at in step]) for epoch in order for step in epoch])
+            questions = self._encoded(user.asked)
+            rng.shuffle(questions)
+            asked.append([pack(questions[at : at + ASKED_PER_PACK]) for at in range(0, len(questions), ASKED_PER_PACK)])
+        passes = min(len(one) for one in asked)
+        return _by_step(trained), [[one[at] for one in asked] for at in range(passes)]
+
+    def context(self, index: int, examples_per_slot: int = 24) -> list[Pack]:
+        """The first lesson's step: questions about facts in the prompt, one pack a slot."""
+        rng = random.Random(f"context{index}")
+        packs = []
+        for _ in range(self._lesson.slots):
+            examples = context_examples(self._pool, examples_per_slot - 6, rng)
+            system = examples[0].system.split("\n")[0]
+            examples += [Example(system, q, a, "general") for q, a in rng.sample(list(self._replay), 6)]
+            packs.append(pack(self._encoded(examples)))
+        return packs
+
+    def _encoded(self, examples: Sequence[Example]) -> list[Encoded]:
+        return [encode(self._tokenizer, one, self._recipe.max_seq_tokens) for one in examples]
+
+
+class ContextSteps:
+    """`Tasks.context` as a data set."""
+
+    def __init__(self, tasks: Tasks, steps: int) -> None:
+        self._tasks, self._steps = tasks, steps
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, index: int) -> list[Pack]:
+        return self._tasks.context(index)
+
+
+def _by_step(trained: Sequence[list[Pack]]) -> list[list[Pack]]:
+    """Users with fewer steps repeat none: a step's list is as long as there are users still at work, longest first."""
+    ordered = sorted(trained, key=len, reverse=True)
+    return [[one[step] for one in ordered if step < len(one)] for step in range(len(ordered[0]))]
+
+
+class Primer:
+    """The primer in the making: one row of a stack's numbers, and Adam on it."""
+
+    def __init__(self, base: LoadedBase, recipe: Recipe, slots: int) -> None:
+        import torch
+
+        from trainer.lora_stack import LoraStack
+        from trainer.slot_adamw import SlotAdamW
+        from trainer.stacked_model import StackedModel
+
+        self._torch = torch
+        self._base, self._recipe = base, recipe
+        self.stack = LoraStack(base.model, recipe, slots)
+        self._model = StackedModel(self.stack)
+        self._users = SlotAdamW(self.stack, recipe)
+        self.stack.init_slot(0, seed=0)
+        self.row = self.stack.master[0].clone()
+        self._adam = torch.optim.AdamW([torch.nn.Parameter(self.row)], lr=1.0, betas=(0.9, 0.98), weight_decay=0.0)
+        self._adam.param_groups[0]["params"][0].data = self.row
+
+    def lesson_one(self, packs: Sequence[Pack], rate: float) -> float:
+        """A step on questions about facts in the prompt; returns the mean loss."""
+        self._spread(len(packs))
+        losses = self._losses(packs)
+        losses.sum().backward()
+        self._move(self.stack.grad[: len(packs)].float().mean(0), rate)
+        return float(losses.mean())
+
+    def lesson_two(self, trained: Sequence[Sequence[Pack]], asked: Sequence[Sequence[Pack]], rate: float) -> float:
+        """Trains a stack of made-up users, asks them, moves the primer; returns the mean loss of what was asked."""
+        users = len(trained[0])
+        self.train_users(trained)
+        total = self._torch.zeros_like(self.row)
+        loss = 0.0
+        for packs in asked:
+            losses = self._losses(packs)
+            losses.sum().backward()
+            total += self.stack.grad[:users].float().mean(0)
+            loss += float(losses.mean())
+        self._move(total / len(asked), rate)
+        return loss / len(asked)
+
+    def train_users(self, trained: Sequence[Sequence[Pack]]) -> None:
+        users = len(trained[0])
+        self._spread(users)
+        steps = [sum(1 for step in trained if len(step) > slot) for slot in range(users)]
+        rates = [learning_rates(self._recipe, count) for count in steps]
+        for slot in range(users):
+            self._users.reset(slot)
+        for at, packs in enumerate(trained):
+            self._losses(packs).sum().backward()
+            for slot in range(len(packs)):
+                self._users.step(slot, rates[slot][at])
+
+    def save(self, folder: Path) -> None:
+        self._spread(1)
+        self.stack.save_slot(0, folder, self._base.ref)
+
+    def _losses(self, packs: Sequence[Pack]) -> Any:
+        return self._model.losses(batch(packs, self._base.device))
+
+    def _spread(self, slots: int) -> None:
+        self.stack.master[:slots] = self.row
+        if self.stack.working is not self.stack.master:
+            self.stack.working[:slots].copy_(self.stack.master[:slots])
+
+    def _move(self, gradient: Any, rate: float) -> None:
+        parameter = self._adam.param_groups[0]["params"][0]
+        norm = gradient.norm()
+        parameter.grad = gradient * (1.0 / norm.clamp(min=1.0))
+        self._adam.param_groups[0]["lr"] = rate
+        self._adam.step()
+        self.row = parameter.data
+
+
+def prime(
+    base: LoadedBase,
+    prepared: Sequence[Item],
+    far: Sequence[tuple[str, frozenset[str]]],
+    recipe: Recipe,
+    out: Path,
+    minutes: float,
+    workers: int = 0,
+    slots: int = 0,
+) -> dict[str, Any]:
+    """Makes a primer and writes it to `out` with the base's replay answers; returns what it was made with."""
+    replay = replay_answers(base)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "replay.json").write_text(json.dumps(replay, ensure_ascii=False, indent=0), encoding="utf-8")
+    pool, _ = split(prepared)
+    meta = replace(META, slots=slots or META.slots)
+    primer = Primer(base, recipe, max(CONTEXT.slots, meta.slots))
+    log: list[tuple[str, int, float, float]] = []
+    tasks = Tasks(base.tokenizer, pool, replay, far, recipe, CONTEXT, 1)
+    for step, share, packs in _timed(ContextSteps(tasks, 1_000_000), minutes * 60 * CONTEXT.share, workers):
+        loss = primer.lesson_one(packs, CONTEXT.rate * _rate(share))
+        if step % 20 == 0:
+            log.append(("context", step, round(share, 3), round(loss, 4)))
+            print(log[-1], flush=True)
+    tasks = Tasks(base.tokenizer, pool, replay, far, recipe, meta, 1_000_000)
+    for step, share, (trained, asked) in _timed(tasks, minutes * 60 * meta.share, workers):
+        loss = primer.lesson_two(trained, asked, meta.rate * _rate(share))
+        if step % 10 == 0:
+            log.append(("meta", step, round(share, 3), round(loss, 4)))
+            print(log[-1], flush=True)
+    primer.save(out)
+    made = {"recipe": recipe.name, "rank": recipe.rank, "items": len(pool), "minutes": minutes, "log": log}
+    (out / "primer.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
+    return made
+
+
+def split(prepared: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """Items to learn from, and those kept out."""
+    shuffled = random.Random(7).sample(list(prepared), len(prepared))
+    kept_out = round(DEV_SHARE * len(shuffled))
+    return shuffled[kept_out:], shuffled[:kept_out]
+
+
+def _rate(share: float) -> float:
+    """Warm-up over the first 4 %, then a cosine to a tenth."""
+    return share / 0.04 if share < 0.04 else 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _timed(data: Any, seconds: float, workers: int) -> Iterator[tuple[int, float, Any]]:
+    """(step, share of the time gone, item) until the time is over."""
+    from torch.utils.data import DataLoader
+
+    loader = DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
+    started = time.monotonic()
+    for step, item in enumerate(loader):
+        share = (time.monotonic() - started) / seconds
+        if share >= 1:
+            return
+        yield step, share, item
+
+
+def prepare(file: Path) -> int:
+    """Writes the prepared corpus with what the never-told questions are about; returns the number of items."""
+    from trainer.negatives import telling
+    from trainer.primer_tasks import items
+
+    prepared = items()
+    far = [(question, sorted(telling(question))) for question in far_questions()]
+    file.write_text(json.dumps({"items": [asdict(one) for one in prepared], "far": far}, ensure_ascii=False), encoding="utf-8")
+    return len(prepared)
+
+
+def read(file: Path) -> tuple[list[Item], list[tuple[str, frozenset[str]]]]:
+    held = json.loads(file.read_text(encoding="utf-8"))
+    prepared = [Item.from_row(row) for row in held["items"]]
+    return prepared, [(question, frozenset(words)) for question, words in held["far"]]
+
+
+def command(
+    prepare_file: Path | None, tasks: Path | None, model: Path, out: Path, recipe: str, minutes: float, ref: str, workers: int
+) -> None:
+    """What `python -m trainer prime` does."""
+    if prepare_file:
+        print(f"{prepare(prepare_file)} items prepared in {prepare_file}")
+        return
+    if tasks is None:
+        raise SystemExit("--tasks FILE is missing; make it with --prepare FILE")
+    prepared, far = read(tasks)
+    base = load(model, ref=ref)
+    print(json.dumps(prime(base, prepared, far, RECIPES[recipe], out, minutes, workers)))
