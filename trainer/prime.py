@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +27,7 @@ from trainer.dataset import Example
 from trainer.engine import Encoded, data_order, encode, learning_rates
 from trainer.general_prompts import REPLAY
 from trainer.generate import generate
+from trainer.grading import words
 from trainer.negatives import far_questions
 from trainer.packing import Pack, batch, pack
 from trainer.primer_tasks import Item, MadeUpUser, Sampling, context_examples, sample_user
@@ -93,14 +95,18 @@ class Tasks:
         trained, asked = [], []
         for _ in range(self._lesson.slots):
             user = self.user(rng)
-            encoded = self._encoded(user.taught)
-            order = data_order([len(one.input_ids) for one in encoded], self._recipe, rng.randrange(1 << 30))
-            trained.append([pack([encoded[at] for at in step]) for epoch in order for step in epoch])
+            trained.append(self.training_packs(user, rng))
             questions = self._encoded(user.asked)
             rng.shuffle(questions)
             asked.append([pack(questions[at : at + ASKED_PER_PACK]) for at in range(0, len(questions), ASKED_PER_PACK)])
         passes = min(len(one) for one in asked)
         return _by_step(trained), [[one[at] for one in asked] for at in range(passes)]
+
+    def training_packs(self, user: MadeUpUser, rng: random.Random) -> list[Pack]:
+        """A user's training as the recipe has it, a pack a step."""
+        encoded = self._encoded(user.taught)
+        order = data_order([len(one.input_ids) for one in encoded], self._recipe, rng.randrange(1 << 30))
+        return [pack([encoded[at] for at in step]) for epoch in order for step in epoch]
 
     def context(self, index: int, examples_per_slot: int = 24) -> list[Pack]:
         """The first lesson's step: questions about facts in the prompt, one pack a slot."""
@@ -147,7 +153,7 @@ class Primer:
         from trainer.stacked_model import StackedModel
 
         self._torch = torch
-        self._base, self._recipe = base, recipe
+        self._base, self.recipe = base, recipe
         self.stack = LoraStack(base.model, recipe, slots)
         self._model = StackedModel(self.stack)
         self._users = SlotAdamW(self.stack, recipe)
@@ -162,7 +168,7 @@ class Primer:
         losses = self._losses(packs)
         losses.sum().backward()
         self._move(self.stack.grad[: len(packs)].float().mean(0), rate)
-        return float(losses.mean())
+        return float(losses.detach().mean())
 
     def lesson_two(self, trained: Sequence[Sequence[Pack]], asked: Sequence[Sequence[Pack]], rate: float) -> float:
         """Trains a stack of made-up users, asks them, moves the primer; returns the mean loss of what was asked."""
@@ -174,7 +180,7 @@ class Primer:
             losses = self._losses(packs)
             losses.sum().backward()
             total += self.stack.grad[:users].float().mean(0)
-            loss += float(losses.mean())
+            loss += float(losses.detach().mean())
         self._move(total / len(asked), rate)
         return loss / len(asked)
 
@@ -182,7 +188,7 @@ class Primer:
         users = len(trained[0])
         self._spread(users)
         steps = [sum(1 for step in trained if len(step) > slot) for slot in range(users)]
-        rates = [learning_rates(self._recipe, count) for count in steps]
+        rates = [learning_rates(self.recipe, count) for count in steps]
         for slot in range(users):
             self._users.reset(slot)
         for at, packs in enumerate(trained):
@@ -222,10 +228,11 @@ def prime(
     slots: int = 0,
 ) -> dict[str, Any]:
     """Makes a primer and writes it to `out` with the base's replay answers; returns what it was made with."""
-    replay = replay_answers(base)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "replay.json").write_text(json.dumps(replay, ensure_ascii=False, indent=0), encoding="utf-8")
-    pool, _ = split(prepared)
+    kept = out / "replay.json"
+    replay = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else replay_answers(base)
+    kept.write_text(json.dumps(replay, ensure_ascii=False, indent=0), encoding="utf-8")
+    pool, kept_out = split(prepared)
     meta = replace(META, slots=slots or META.slots)
     primer = Primer(base, recipe, max(CONTEXT.slots, meta.slots))
     log: list[tuple[str, int, float, float]] = []
@@ -242,9 +249,43 @@ def prime(
             log.append(("meta", step, round(share, 3), round(loss, 4)))
             print(log[-1], flush=True)
     primer.save(out)
-    made = {"recipe": recipe.name, "rank": recipe.rank, "items": len(pool), "minutes": minutes, "log": log}
+    measured = measure(primer, base, kept_out, replay, far, meta.slots)
+    made = {"recipe": recipe.name, "rank": recipe.rank, "items": len(pool), "minutes": minutes, "log": log, "kept_out": measured}
     (out / "primer.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
     return made
+
+
+def measure(
+    primer: Primer,
+    base: LoadedBase,
+    pool: Sequence[Item],
+    replay: Sequence[tuple[str, str]],
+    far: Sequence[tuple[str, frozenset[str]]],
+    users: int,
+    facts: int = 10,
+) -> dict[str, Any]:
+    """Shares of exactly right replies by kind, of made-up users with `facts` items each from `pool`, after their training."""
+    rng = random.Random(1)
+    made = [sample_user(pool, facts, replay, far, Sampling(), rng) for _ in range(users)]
+    tasks = Tasks(base.tokenizer, pool, replay, far, primer.recipe, META, 1)
+    packs = [tasks.training_packs(user, rng) for user in made]
+    by_length = sorted(range(users), key=lambda at: -len(packs[at]))
+    primer.train_users(_by_step(packs))
+    right: dict[str, list[bool]] = {}
+    wrong = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for slot, at in enumerate(by_length):
+            folder = Path(scratch) / str(slot)
+            primer.stack.save_slot(slot, folder, base.ref)
+            asked = made[at].asked
+            turns = [[{"role": "system", "content": one.system}, {"role": "user", "content": one.user}] for one in asked]
+            for one, reply in zip(asked, generate(base, folder, turns, 80), strict=True):
+                ok = words(reply) == words(one.completion)
+                right.setdefault(one.kind, []).append(ok)
+                if not ok and one.kind != "general":
+                    wrong.append((one.kind, one.user, reply, one.completion))
+    shares = {kind: round(sum(found) / len(found), 4) for kind, found in right.items()}
+    return {"asked": {kind: len(found) for kind, found in right.items()}, "right": shares, "wrong": wrong}
 
 
 def split(prepared: Sequence[Item]) -> tuple[list[Item], list[Item]]:
