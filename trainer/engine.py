@@ -12,10 +12,12 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trainer.dataset import Example
 from trainer.recipes import Recipe
+
+if TYPE_CHECKING:  # a training machine needs nothing of what makes the datasets
+    from trainer.dataset import Example
 
 IGNORED_LABEL = -100  # what torch's cross entropy skips
 
