@@ -1,0 +1,48 @@
+"""Dropout for a stack whose draws for a user depend on that user's seed and step alone, whoever shares the stack.
+
+Drawing a fresh number for every element costs more than the multiplication it serves. Here one long pool of keep
+factors is drawn once, and each token takes a stretch of it that begins at a place drawn for the token, moved on by a
+distance drawn for each place of use. Projections that read the same input share its dropout (PEFT draws one for each).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+POOL = 1 << 22  # keep factors; 8 MB in bf16, which a card's cache holds
+STRIDE = 8  # a stretch begins at a multiple of this, where vector loads may
+
+
+class SlotDropout:
+    """Keep factors (0, or 1 / (1 - p)) for inputs of up to `width` numbers at up to `uses` places of the model."""
+
+    def __init__(self, p: float, width: int, uses: int, device: torch.device, dtype: torch.dtype) -> None:
+        drawn = torch.rand(POOL, generator=torch.Generator().manual_seed(0))
+        self._pool = ((drawn >= p).float() / (1 - p)).to(device=device, dtype=dtype)
+        self._begins = (POOL - width) // STRIDE
+        self._uses = uses
+        self._rows = self._shifts = torch.empty(0)
+        self._used = 0
+
+    def begin(self, seeds: Sequence[int], length: int) -> None:
+        """Draws for a step of at most `length` tokens; one seed a slot, made of the user's seed and the step."""
+        drawn = torch.empty(len(seeds), self._uses + length, dtype=torch.long)
+        for row, seed in zip(drawn, seeds, strict=True):
+            row.random_(self._begins, generator=torch.Generator().manual_seed(seed))
+        on_device = drawn.to(self._pool.device)
+        self._shifts, self._rows = on_device.split([self._uses, length], dim=1)
+        self._used = 0
+
+    def offsets(self, slots: int, length: int) -> Tensor:
+        """(S, L) where each token's stretch begins at the next place of use, in units of `STRIDE`."""
+        shift = self._shifts[:slots, self._used, None]
+        self._used += 1
+        return (self._rows[:slots, :length] + shift) % self._begins
+
+    def keep(self, offsets: Tensor, like: Tensor) -> Tensor:
+        """Factors in the shape of `like` (S, L, width)."""
+        stretches = self._pool.as_strided((self._begins, like.shape[2]), (STRIDE, 1))
+        return stretches.index_select(0, offsets.flatten()).view(like.shape)

@@ -1,0 +1,299 @@
+"""The forward and backward pass of a stack: the frozen base once over all slots' tokens, each slot's LoRA on top.
+
+The decoder of the Llama and Qwen2 families is written out over the base's own weights, because what makes a stack fast
+sits between its layers: one autograd node for the projections that read one input (nothing is kept for them but the
+input and the r-wide products; LoRA is added into the base's output in place; LoRA's gradients go straight into the
+stack's rows), no gradient of the input where nothing below is trained, and the last layer and the vocabulary only at the
+tokens that have labels. S slots, L tokens, H hidden.
+
+Not covered: dropout's bit pool is in `slot_dropout.py`; sliding-window attention (packs are shorter than any window).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainer.lora_stack import Group, LayerGroups, LoraStack
+from trainer.packing import Batch
+from trainer.slot_dropout import SlotDropout
+
+LOGIT_ROWS = 1024  # rows of the vocabulary's product held at a time
+
+
+@dataclass(slots=True)
+class Attention:
+    """What every layer's attention needs of a batch."""
+
+    mask: Tensor  # (S, 1, L, L) bool
+    cos: Tensor  # (S, 1, L, head)
+    sin: Tensor
+
+
+class StackedModel:
+    """Runs batches through `stack.model` with the stack's adapters."""
+
+    def __init__(self, stack: LoraStack, dropout: SlotDropout | None = None, fused: bool = False) -> None:
+        self._stack = stack
+        self._dropout = dropout
+        self._decoder = stack.model.model
+        self._head = stack.model.lm_head
+        self._anchor = torch.zeros((), device=stack.master.device, requires_grad=True)  # so that autograd comes by
+        self._rope = _compiled(_rope) if fused else _rope
+        self._swiglu = FusedSwiglu if fused else Swiglu
+        act = stack.model.config.hidden_act
+        if act != "silu":
+            raise ValueError(f"the base model's activation is {act}; trained is silu")
+
+    def losses(self, batch: Batch, hidden: Tensor | None = None) -> Tensor:
+        """(S,) each slot's mean loss over its labels. `hidden`: outputs below the first adapted layer, if kept."""
+        attention = self.attention(batch)
+        if hidden is None:
+            hidden = self.lower(batch, attention)
+        last = len(self._stack.layers) - 1
+        for index in range(self._stack.first_layer, last + 1):
+            hidden = self._layer(index, hidden, attention, batch.rows if index == last else None)
+        hidden = self._norm(self._decoder.norm, hidden)  # (S, R, H)
+        return _LabelLoss.apply(hidden, self._head.weight, batch.targets)  # type: ignore[no-any-return, no-untyped-call]
+
+    @torch.no_grad()
+    def lower(self, batch: Batch, attention: Attention | None = None) -> Tensor:
+        """(S, L, H) what goes into the first adapted layer; the same whatever the adapters are."""
+        attention = attention or self.attention(batch)
+        hidden: Tensor = self._decoder.embed_tokens(batch.input_ids)
+        for index in range(self._stack.first_layer):
+            hidden = self._layer(index, hidden, attention, None)
+        return hidden
+
+    @torch.no_grad()
+    def attention(self, batch: Batch) -> Attention:
+        like = self._decoder.embed_tokens.weight[:1]
+        cos, sin = self._decoder.rotary_emb(like, batch.positions)
+        return Attention(batch.mask(), cos.unsqueeze(1), sin.unsqueeze(1))
+
+    def _layer(self, index: int, hidden: Tensor, attention: Attention, rows: Tensor | None) -> Tensor:
+        """One decoder layer. `rows` (S, R): only these tokens' outputs are wanted."""
+        layer, groups = self._decoder.layers[index], self._stack.layers[index]
+        normed = self._norm(layer.input_layernorm, hidden)
+        query, key, value = (_heads(one, layer.self_attn.head_dim) for one in self._project(groups, "qkv", normed))
+        query, key = self._rope(query, key, attention.cos, attention.sin)
+        mask = attention.mask
+        if rows is not None:
+            query, mask, hidden = _at(query, rows, 2), _at(mask, rows, 2), _at(hidden, rows, 1)
+        repeats = layer.self_attn.num_key_value_groups
+        mixed = F.scaled_dot_product_attention(
+            query, _repeated(key, repeats), _repeated(value, repeats), attn_mask=mask, scale=layer.self_attn.scaling
+        )
+        (attended,) = self._project(groups, "o", mixed.transpose(1, 2).flatten(2))
+        hidden = hidden + attended
+        normed = self._norm(layer.post_attention_layernorm, hidden)
+        gate, up = self._project(groups, "gate_up", normed)
+        (out,) = self._project(groups, "down", self._swiglu.apply(gate, up))  # type: ignore[no-untyped-call]
+        return hidden + out
+
+    def _project(self, groups: LayerGroups, name: str, x: Tensor) -> tuple[Tensor, ...]:
+        group: Group = getattr(groups, name)
+        dropout = self._dropout if group.adapted else None
+        offsets = dropout.offsets(x.shape[0], x.shape[1]) if dropout else None
+        made: tuple[Tensor, ...] = _Projections.apply(x, self._anchor, group, dropout, offsets)  # type: ignore[no-untyped-call]
+        return made
+
+    @staticmethod
+    def _norm(norm: Any, x: Tensor) -> Tensor:
+        return F.rms_norm(x, (x.shape[-1],), norm.weight, norm.variance_epsilon)
+
+
+class _Projections(torch.autograd.Function):
+    """x (S, L, in) → one (S, L, out) for each projection of the group: base(x) + scale · (dropout(x) A) B."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, _anchor: Tensor, group: Group, dropout: SlotDropout | None, offsets: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        outs = tuple(
+            F.linear(x, frozen_weight(one.linear, x.dtype), one.linear.bias) for one in group.projections
+        )
+        ctx.group, ctx.dropout = group, dropout
+        if not group.adapted:
+            return outs
+        slots = x.shape[0]
+        if dropout is not None and offsets is not None:
+            x = x * dropout.keep(offsets, x)
+        inner = torch.bmm(x, group.a[:slots])  # (S, L, r × adapted)
+        for one, out in zip(group.projections, outs, strict=True):
+            if one.column is not None:
+                out.baddbmm_(_columns(inner, one.column, group.rank), one.b[:slots], alpha=group.scale)
+        ctx.save_for_backward(x, inner, offsets)
+        return outs
+
+    @staticmethod
+    def backward(ctx: Any, *d_outs: Tensor) -> tuple[Tensor | None, None, None, None, None]:
+        group: Group = ctx.group
+        d_outs = tuple(d_out.contiguous() for d_out in d_outs)
+        d_x = None
+        if ctx.needs_input_grad[0]:
+            d_x = _d_input(group, d_outs)
+        if not group.adapted:
+            return d_x, None, None, None, None
+        x, inner, offsets = ctx.saved_tensors
+        slots = x.shape[0]
+        d_inner = torch.empty_like(inner)
+        for one, d_out in zip(group.projections, d_outs, strict=True):
+            if one.column is None:
+                continue
+            columns = _columns(d_inner, one.column, group.rank)
+            torch.mul(torch.bmm(d_out, one.b[:slots].transpose(1, 2)), group.scale, out=columns)
+            into = _columns(inner, one.column, group.rank).transpose(1, 2)
+            one.grad_b[:slots].baddbmm_(into, d_out, beta=0, alpha=group.scale)
+        group.grad_a[:slots].baddbmm_(x.transpose(1, 2), d_inner, beta=0)
+        if d_x is not None:
+            if offsets is None:
+                d_x.baddbmm_(d_inner, group.a[:slots].transpose(1, 2))
+            else:
+                through = torch.bmm(d_inner, group.a[:slots].transpose(1, 2))
+                d_x.addcmul_(through, ctx.dropout.keep(offsets, d_x))
+        return d_x, None, None, None, None
+
+
+def _d_input(group: Group, d_outs: tuple[Tensor, ...]) -> Tensor:
+    """(S, L, in) the gradient of the input through the frozen weights: the sum over the group's projections."""
+    slots, length = d_outs[0].shape[:2]
+    total: Tensor | None = None
+    for one, d_out in zip(group.projections, d_outs, strict=True):
+        weight = frozen_weight(one.linear, d_out.dtype)
+        flat = d_out.view(slots * length, -1)
+        total = flat @ weight if total is None else total.addmm_(flat, weight)
+    assert total is not None
+    return total.view(slots, length, -1)
+
+
+class Swiglu(torch.autograd.Function):
+    """silu(gate) · up, keeping nothing but its two inputs."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors
+        d_gate = torch.ops.aten.silu_backward(d_out * up, gate)
+        return d_gate, F.silu(gate).mul_(d_out)
+
+
+def _swiglu_forward(gate: Tensor, up: Tensor) -> Tensor:
+    return F.silu(gate) * up
+
+
+def _swiglu_backward(d_out: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    share = torch.sigmoid(gate.float())
+    d_gate = d_out * up * share * (1 + gate * (1 - share))
+    return d_gate.to(gate.dtype), (d_out * gate * share).to(up.dtype)
+
+
+class FusedSwiglu(torch.autograd.Function):
+    """`Swiglu` in one compiled kernel each way."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        made: Tensor = _compiled(_swiglu_forward)(gate, up)
+        return made
+
+    @staticmethod
+    def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor, Tensor]:
+        made: tuple[Tensor, Tensor] = _compiled(_swiglu_backward)(d_out, *ctx.saved_tensors)
+        return made
+
+
+class _LabelLoss(torch.autograd.Function):
+    """hidden (S, R, H), targets (S, R) → (S,) mean cross entropy over each slot's labels.
+
+    The gradient is made along with the loss, some rows at a time, so that logits are never held for all of them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        labelled = targets >= 0
+        counts = labelled.sum(1).clamp(min=1)
+        share = (labelled / counts[:, None]).flatten()  # what a row's loss weighs in its slot's mean
+        rows, aims = hidden.flatten(0, 1), targets.clamp(min=0).flatten()
+        losses = torch.empty(len(rows), dtype=torch.float32, device=hidden.device)
+        d_hidden = torch.empty_like(rows) if hidden.requires_grad else None
+        for start in range(0, len(rows), LOGIT_ROWS):
+            part = slice(start, start + LOGIT_ROWS)
+            log_shares = F.log_softmax(F.linear(rows[part], weight).float(), dim=-1)
+            aim = aims[part, None]
+            losses[part] = -log_shares.gather(1, aim).squeeze(1)
+            if d_hidden is not None:
+                d_logits = log_shares.exp_().scatter_add_(1, aim, -torch.ones_like(aim, dtype=torch.float32))
+                torch.mm(d_logits.mul_(share[part, None]).to(rows.dtype), weight, out=d_hidden[part])
+        ctx.save_for_backward(d_hidden)
+        return (losses * share).view_as(targets).sum(1)
+
+    @staticmethod
+    def backward(ctx: Any, d_losses: Tensor) -> tuple[Tensor, None, None]:
+        (d_hidden,) = ctx.saved_tensors
+        d_rows = d_hidden.view(len(d_losses), -1, d_hidden.shape[-1]) * d_losses[:, None, None].to(d_hidden.dtype)
+        return d_rows, None, None
+
+
+def frozen_weight(linear: Any, dtype: torch.dtype) -> Tensor:
+    """(out, in) the layer's weight, brought back from 4 bits where it is kept so."""
+    weight = linear.weight
+    state = getattr(weight, "quant_state", None)
+    if state is None:
+        return weight  # type: ignore[no-any-return]
+    from bitsandbytes.functional import dequantize_4bit
+
+    made: Tensor = dequantize_4bit(weight.data, state).to(dtype)
+    return made
+
+
+def _rope(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """Turns (S, heads, L, head) by the positions' angles."""
+    return query * cos + _half_turned(query) * sin, key * cos + _half_turned(key) * sin
+
+
+def _half_turned(x: Tensor) -> Tensor:
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((-second, first), dim=-1)
+
+
+def _heads(x: Tensor, head_dim: int) -> Tensor:
+    """(S, L, heads × head) → (S, heads, L, head)."""
+    return x.unflatten(2, (-1, head_dim)).transpose(1, 2)
+
+
+def _repeated(x: Tensor, repeats: int) -> Tensor:
+    """Each key and value head once for every query head that reads it."""
+    if repeats == 1:
+        return x
+    return x[:, :, None].expand(-1, -1, repeats, -1, -1).flatten(1, 2)
+
+
+def _at(x: Tensor, rows: Tensor, dim: int) -> Tensor:
+    """Picks (S, R) places along `dim` of x (S, …)."""
+    shape = list(x.shape)
+    shape[dim] = rows.shape[1]
+    index = rows.view(rows.shape[0], *[1] * (dim - 1), rows.shape[1], *[1] * (x.dim() - dim - 1)).expand(shape)
+    return x.gather(dim, index)
+
+
+def _columns(x: Tensor, start: int, count: int) -> Tensor:
+    return x[:, :, start : start + count]
+
+
+_COMPILED: dict[Any, Any] = {}
+
+
+def _compiled(function: Any) -> Any:
+    """The function under torch.compile, for any length; made once a process."""
+    if function not in _COMPILED:
+        _COMPILED[function] = torch.compile(function, dynamic=True)
+    return _COMPILED[function]
