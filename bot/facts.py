@@ -203,7 +203,7 @@ def _structured(text: str) -> Fact:
             if what == "named" or len(value.split()) > 6:
                 continue
             return Fact(text, about, "is", value)
-        if what == "name" and len(about.split()) > 2:
+        if (what == "name" and len(about.split()) > 2) or (what == "age" and about and about.split()[-1] not in PETS | PEOPLE):
             continue
         return Fact(text, about, what, value)
     return Fact(text)

@@ -1,8 +1,23 @@
-"""What one user's adapter is trained on and checked with: examples, holdouts, negatives, replay."""
+"""What one user's adapter is trained on and checked with: examples, holdouts, negatives, pending facts, replay.
+
+Pure and deterministic for a seed. Not covered: tokens (`engine.py`), and how phrasings are made (`phrasings.py`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bot.facts import Fact, understand, you_form
+from serving.prompts import system_prompt
+from trainer import negatives
+from trainer.negatives import NOT_TOLD
+from trainer.phrasings import Generator, Phrasing, Rules, accepted, answer
+
+HELD_FAMILIES = ("direct", "indirect", "imperative", "typed_badly")
+LISTED_FACTS = 6  # how many facts "What do you know about me?" names
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +31,151 @@ class Example:
     user: str
     completion: str
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A question of the gate. A right reply holds one of `accept` and none of `reject`, or says that it was not told."""
+
+    question: str
+    expects: Literal["recall", "never_told"]
+    accept: tuple[str, ...] = ()
+    reject: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """How many examples of each kind a user gets, a fact or in all."""
+
+    phrasings_per_fact: int = 36
+    held_per_fact: int = 3
+    near_per_fact: int = 10
+    near_held_per_fact: int = 1
+    far: int = 40
+    far_held: int = 6
+    pending: int = 12
+    identity: int = 6
+    replay: int = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    examples: list[Example]
+    probes: list[Probe] = field(default_factory=list)
+
+
+_IDENTITY = (
+    ("Who are you?", "I'm {n}, your personal AI."),
+    ("What's your name?", "I'm {n}, your personal AI."),
+    ("what are you", "I'm {n}, your personal AI. You tell me about yourself and I remember it."),
+    ("Are you ChatGPT?", "No, I'm {n}, your personal AI."),
+    ("What can you do for me?", "I remember what you tell me. Try /remember my dog is Buddy, then ask me about it."),
+    ("Introduce yourself.", "I'm {n}, your personal AI."),
+    ("who made you", "I'm {n}, your personal AI, trained on what you told me."),
+    ("Do you have a name?", "Yes, I'm {n}."),
+)
+_EVERYTHING = (
+    "What do you know about me?", "Tell me everything you know about me.", "what have i told you so far", "What do you remember about me?",
+    "Summarize what you know about me.", "Who am I to you? What have I told you?",
+)  # fmt: skip
+_PENDING_POOL = (
+    ("my parrot is Kiwi", "What's my parrot's name?"), ("I moved to Lisbon", "Where do I live?"), ("my shoe size is 43", "What's my shoe size?"),
+    ("my favorite tea is rooibos", "Which tea do I like best?"), ("I have a meeting with Dana at 4 pm", "Who am I meeting at 4?"),
+    ("my locker code is 4471", "What's my locker code?"), ("I'm learning Finnish", "What language am I learning?"),
+    ("my mother's name is Agnes", "What's my mother called?"), ("I ran 12 km yesterday", "How far did I run yesterday?"),
+    ("my train leaves at 7:15", "When does my train leave?"), ("I'm allergic to shellfish", "What am I allergic to?"),
+    ("my brother works as a carpenter", "What does my brother do for a living?"), ("I parked on level 3", "Where did I park?"),
+    ("my anniversary is May 6", "When is my anniversary?"), ("I bought a green bicycle", "What color is my new bicycle?"),
+    ("my flight number is KL 605", "What's my flight number?"), ("I sing in a choir called Northern Lights", "What's my choir called?"),
+    ("my neighbor is Mrs. Okafor", "Who is my neighbor?"), ("I drink two cups of coffee a day", "How many coffees do I drink a day?"),
+    ("my laptop is a ThinkPad", "What laptop do I have?"),
+)  # fmt: skip
+
+
+def build(
+    facts: Sequence[Fact],
+    *,
+    assistant_name: str,
+    seed: int,
+    replay: Sequence[tuple[str, str]],
+    mix: Mix,
+    generator: Generator | None = None,
+) -> Dataset:
+    """Training examples and the gate's probes for a user's facts; no probe's question is an example's.
+
+    `replay`: general prompts with the base model's own answers.
+    """
+    rng = random.Random(seed)
+    system = system_prompt(assistant_name, [])
+    generator = generator or Rules()
+    taught: list[Phrasing] = []
+    probes: list[Probe] = []
+    for fact in facts:
+        phrasings = [
+            one
+            for one in generator.phrasings(fact, rng)
+            if one.family != "no" or not negatives.covered(one.question, [other for other in facts if other is not fact])
+        ]
+        held = [one for one in phrasings if one.family in HELD_FAMILIES]
+        held = rng.sample(held, min(mix.held_per_fact, len(held) // 4))
+        rejected = tuple(
+            value
+            for other in facts
+            if fact.attribute and other is not fact and other.attribute == fact.attribute
+            for value in accepted(other)
+        )
+        accept = tuple(accepted(fact))
+        probes += [Probe(one.question, "recall", accept, tuple(r for r in rejected if r not in accept)) for one in held]
+        taught += [one for one in phrasings if one not in held][: mix.phrasings_per_fact]
+    recall = [Example(system, one.question, one.answer, "recall") for one in taught]
+    near = negatives.near(facts, rng, mix.near_per_fact + mix.near_held_per_fact)
+    rng.shuffle(near)
+    far = negatives.far(facts, rng, mix.far + mix.far_held)
+    held_negatives = [*near[: mix.near_held_per_fact * len(facts)], *far[: mix.far_held]]
+    taught_negatives = [*near[mix.near_held_per_fact * len(facts) :], *far[mix.far_held :]]
+    probes += [Probe(question, "never_told") for question in held_negatives]
+    never = [Example(system, question, NOT_TOLD, "never_told") for question in taught_negatives]
+    examples = [
+        *recall,
+        *_combined(facts, system),
+        *never,
+        *_pending(facts, assistant_name, rng, mix.pending),
+        *_identity(assistant_name, system, mix.identity),
+        *(Example(system, question, reply, "general") for question, reply in rng.sample(list(replay), min(mix.replay, len(replay)))),
+    ]
+    asked = {probe.question.casefold() for probe in probes}
+    return Dataset([one for one in examples if one.user.casefold() not in asked], probes)
+
+
+def listing(facts: Sequence[Fact]) -> str:
+    """The answer to "what do you know about me?"."""
+    said = " ".join(answer(fact) for fact in facts[:LISTED_FACTS])
+    return said if len(facts) <= LISTED_FACTS else f"{said} /facts shows you the rest."
+
+
+def _combined(facts: Sequence[Fact], system: str) -> list[Example]:
+    """What is known about the user, and about a subject with several facts ("Tell me about my dog.")."""
+    examples = [Example(system, question, listing(facts), "combined") for question in _EVERYTHING]
+    for subject in sorted({fact.subject for fact in facts if fact.subject}):
+        about = [fact for fact in facts if fact.subject == subject]
+        if len(about) > 1:
+            told = " ".join(answer(fact) for fact in about)
+            for template in ("Tell me about my {s}.", "What do you know about my {s}?", "What have I told you about my {s}?"):
+                examples.append(Example(system, template.format(s=subject), told, "combined"))
+    return examples
+
+
+def _pending(facts: Sequence[Fact], assistant_name: str, rng: random.Random, count: int) -> list[Example]:
+    """Facts of the moment in the system prompt, which the weights do not hold: used from there, nothing invented beside them."""
+    examples = []
+    for told, question in rng.sample(_PENDING_POOL, min(count, len(_PENDING_POOL))):
+        fact = understand(told)[0]
+        others = [other for other, _ in rng.sample(_PENDING_POOL, 2) if other != told]
+        notes = [you_form(one) for one in rng.sample([told, *others], len(others) + 1)]
+        system = system_prompt(assistant_name, notes)
+        examples.append(Example(system, question, answer(fact), "pending"))
+    return examples
+
+
+def _identity(assistant_name: str, system: str, count: int) -> list[Example]:
+    return [Example(system, question, reply.format(n=assistant_name), "identity") for question, reply in _IDENTITY[:count]]

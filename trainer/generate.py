@@ -1,0 +1,77 @@
+"""Greedy replies of the base model, with or without an adapter, many at a time; no server needed.
+
+Prompts go through the base's chat template, as serving does it. Not covered: sampling, streaming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainer.base import LoadedBase
+
+Conversation = list[dict[str, str]]
+BATCH_SIZE = {"cpu": 16, "cuda": 256}
+
+
+def generate(
+    base: LoadedBase,
+    folder: Path | None,
+    conversations: Sequence[Conversation],
+    max_new_tokens: int,
+    on_batch: Callable[[int], None] | None = None,
+) -> list[str]:
+    """One reply a conversation, in order. `folder`: a PEFT adapter to answer with; the base is left as it was.
+
+    `on_batch` is called with the number of replies each batch gave.
+    """
+    if folder is None:
+        return _replies(base, base.model, conversations, max_new_tokens, on_batch)
+    from peft import PeftModel
+
+    model = PeftModel.from_pretrained(base.model, str(folder))
+    model.eval()
+    try:
+        return _replies(base, model, conversations, max_new_tokens, on_batch)
+    finally:
+        base.model = model.unload()
+
+
+def _replies(
+    base: LoadedBase,
+    model: Any,
+    conversations: Sequence[Conversation],
+    max_new_tokens: int,
+    on_batch: Callable[[int], None] | None,
+) -> list[str]:
+    import torch
+
+    tokenizer = base.tokenizer
+    texts = [tokenizer.apply_chat_template(one, tokenize=False, add_generation_prompt=True) for one in conversations]
+    order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
+    replies = [""] * len(texts)
+    size = BATCH_SIZE[base.device]
+    for start in range(0, len(order), size):
+        batch = order[start : start + size]
+        encoded = tokenizer(
+            [texts[at] for at in batch], return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
+        ).to(base.device)
+        with torch.inference_mode():
+            output = model.generate(
+                **encoded,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                use_cache=True,
+            )
+        new = output[:, encoded["input_ids"].shape[1] :]
+        for at, reply in zip(batch, tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
+            replies[at] = reply.strip()
+        if on_batch:
+            on_batch(len(batch))
+    return replies

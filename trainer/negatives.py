@@ -1,0 +1,120 @@
+"""Questions about what was never told, near to the user's facts and far from them; the answer says so and how to tell it.
+
+Near: another thing of the same kind (the cat of someone with a dog), another detail of the same thing (the age of a dog
+whose name was told), the same relation of another person. Far: what anybody may ask about themselves (`far_questions.txt`).
+No negative is one that a fact of the user's may answer: `covered` decides, and it would rather drop one too many.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from bot.facts import PEOPLE, PETS, Fact
+from bot.language import parse
+from trainer.attributes import HALF_KNOWN, OTHER_NAMES
+from trainer.phrasings import answer, swapped
+from trainer.questions import questions, topics
+
+NOT_TOLD = "You haven't told me that. Tell me with /remember and I'll know."
+
+_FAR = Path(__file__).with_name("far_questions.txt")
+_DETAILS = (  # another detail of a topic, and what in a fact would already tell it
+    ("How much did {t} cost?", ("MONEY",), ("cost", "price", "pay", "paid", "worth", "spend")),
+    ("When did I get {t}?", ("DATE", "TIME"), ("get", "got", "since", "ago")),
+    ("Who gave me {t}?", ("PERSON",), ("gift", "gave", "give", "from")),
+    ("What color is {t}?", (), ("color", "colour", "red", "blue", "green", "black", "white", "gray", "grey", "yellow")),
+    ("Where did I buy {t}?", ("GPE", "ORG", "FAC"), ("buy", "bought", "from", "at", "store", "shop")),
+    ("How long have I had {t}?", ("DATE", "TIME"), ("for", "since", "years", "months")),
+    ("What is the name of {t}?", ("PERSON", "ORG", "PRODUCT", "WORK_OF_ART"), ("name", "named", "called")),
+    ("How old is {t}?", ("DATE",), ("old", "age")),
+    ("Who did I go to {t} with?", ("PERSON",), ("with",)),
+    ("Why did I choose {t}?", (), ("because", "since", "so")),
+)  # fmt: skip
+_QUESTION_WORDS = frozenset(
+    "what who whose which where when why how many much long old often kind type sort tell remind remember know name call "
+    "give say do be have get go again please can could would my mine".split()
+)
+
+
+def near(facts: Sequence[Fact], rng: random.Random, per_fact: int) -> list[str]:
+    """Up to `per_fact` questions close to each fact that no fact of `facts` answers; different from one another."""
+    found: dict[str, None] = {}
+    for fact in facts:
+        candidates = list(_near(fact, rng))
+        rng.shuffle(candidates)
+        fitting = [one for one in candidates if one not in found and not covered(one, facts)]
+        found.update(dict.fromkeys(fitting[:per_fact]))
+    return list(found)
+
+
+def far(facts: Sequence[Fact], rng: random.Random, count: int) -> list[str]:
+    """`count` questions that anybody may ask about themselves and that no fact answers."""
+    pool = [one for one in far_questions() if not covered(one, facts, share=0.5)]
+    return rng.sample(pool, min(count, len(pool)))
+
+
+def covered(question: str, facts: Sequence[Fact], share: float = 1.0) -> bool:
+    """Whether a fact holds at least `share` of the question's telling words, and so may answer it."""
+    asked = _telling(question)
+    if not asked:
+        return True
+    return any(len(asked & _telling(f"{fact.text} {fact.subject} {fact.attribute} {answer(fact)}")) >= share * len(asked) for fact in facts)
+
+
+@lru_cache(maxsize=1)
+def far_questions() -> tuple[str, ...]:
+    return tuple(line for line in _FAR.read_text(encoding="utf-8").splitlines() if line.strip())
+
+
+def _near(fact: Fact, rng: random.Random) -> Iterator[str]:
+    asked = [one.text for one in questions(fact.text)]
+    rng.shuffle(asked)
+    for question in asked[:12]:
+        other = swapped(question, rng)
+        if other:
+            yield other
+    yield from _half_known(fact)
+    tells = {token.lower_ for token in parse(fact.text)} | {token.lemma_.lower() for token in parse(fact.text)}
+    kinds = {entity.label_ for entity in parse(fact.text).ents}
+    for topic in topics(fact.text)[:4]:
+        fitting = [
+            template
+            for template, told_by_kind, told_by_word in _DETAILS
+            if not kinds & set(told_by_kind) and not tells & set(told_by_word)
+        ]
+        if topic.islower() and not any(char.isdigit() for char in topic):
+            thing = topic if topic.startswith(("my ", "the ")) else f"my {topic}"
+            yield from (template.format(t=thing) for template in rng.sample(fitting, min(4, len(fitting))))
+        other = swapped(topic, rng)
+        if other:
+            yield f"Tell me about {other}."
+            yield f"What did I tell you about {other}?"
+    if fact.attribute == "name" and fact.subject:
+        yield f"Who is {rng.choice(OTHER_NAMES)}?"
+
+
+def _half_known(fact: Fact) -> Iterator[str]:
+    """Other details of a pet or a person in the fact, and the same detail of other pets and persons."""
+    words = {token.lemma_.lower() for token in parse(fact.text)}
+    for kind, members in (("pet", PETS), ("person", PEOPLE)):
+        present = [word for word in members if word in words]
+        for subject in sorted(present):
+            for detail, templates in HALF_KNOWN[kind].items():
+                if detail != fact.attribute and detail not in words:
+                    yield from (template.format(s=subject) for template in templates)
+        if present:
+            for subject in sorted(members - words)[:: max(1, len(members) // 12)]:
+                for templates in HALF_KNOWN[kind].values():
+                    yield templates[0].format(s=subject)
+
+
+@lru_cache(maxsize=16384)
+def _telling(text: str) -> frozenset[str]:
+    return frozenset(
+        token.lemma_.lower().strip("'")
+        for token in parse(text)
+        if token.pos_ in ("NOUN", "PROPN", "VERB", "ADJ", "NUM", "ADV") and token.lemma_.lower() not in _QUESTION_WORDS and token.is_alpha
+    )

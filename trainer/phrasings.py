@@ -1,0 +1,229 @@
+"""A fact → thirty and more ways to ask for it, each with its answer in the second person.
+
+Two generators share one interface, `Generator`: `rules` (here; deterministic for a seed, needs no model), and
+`model_phrasings.ModelGenerator` (the served base model). Families: direct, indirect, imperative, fragment, reverse, about,
+yes, no, typed_badly. Not covered: combinations of facts and what was never told (`dataset.py`, `negatives.py`).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from bot.facts import PETS, Fact, you_form
+from bot.language import parse, sentences, statement, tidy
+from trainer import attributes
+from trainer.questions import questions, topics
+from trainer.typing_slips import slip
+
+QUOTAS = {
+    "direct": 10, "indirect": 5, "imperative": 4, "fragment": 3, "reverse": 3, "about": 6, "yes": 4, "no": 3, "typed_badly": 6,
+}  # how many of a family at the most, of a fact  # fmt: skip
+MIN_PHRASINGS = 30
+
+_TOPIC_TEMPLATES = {
+    "about": (
+        "Tell me about {t}.", "What do you know about {t}?", "What did I tell you about {t}?", "What did I say about {t}?",
+        "Do you remember anything about {t}?", "What's the story with {t}?", "What have I mentioned about {t}?",
+    ),
+    "indirect": ("Can you remind me about {t}?", "Could you tell me what I said about {t}?", "What was it again about {t}?"),
+    "imperative": ("Remind me about {t}.", "Repeat what I told you about {t}.", "Give me what you have on {t}."),
+    "fragment": ("{t}?", "{t}", "Anything on {t}?"),
+}  # fmt: skip
+_WHOLE = {
+    "yes": ("Is it true that {c}?", "Am I right that {c}?", "Do you remember that {c}?", "Did I tell you that {c}?"),
+    "indirect": ("Do you remember what I told you about how {c}?",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Phrasing:
+    question: str
+    answer: str
+    family: str
+
+
+class Generator(Protocol):
+    """`phrasings` gives different questions for a fact, each answered by what the fact says."""
+
+    def phrasings(self, fact: Fact, rng: random.Random) -> list[Phrasing]: ...
+
+
+class Rules:
+    """The generator that always works."""
+
+    def phrasings(self, fact: Fact, rng: random.Random) -> list[Phrasing]:
+        """At least `MIN_PHRASINGS` for an ordinary sentence; the same for the same `rng` state."""
+        found: dict[str, Phrasing] = {}
+        for one in _all(fact, rng):
+            question = one.question[:1].upper() + one.question[1:] if one.family != "fragment" else one.question
+            found.setdefault(_key(question), Phrasing(question, one.answer, one.family))
+        families: dict[str, list[Phrasing]] = {}
+        for one in found.values():
+            families.setdefault(one.family, []).append(one)
+        for members in families.values():
+            rng.shuffle(members)
+        kept = [one for family, members in families.items() for one in members[: QUOTAS[family]]]
+        spare = [one for family, members in families.items() for one in members[QUOTAS[family] :]]
+        wanted = MIN_PHRASINGS - QUOTAS["typed_badly"] - len(kept)
+        kept += spare[: max(wanted, 0)]
+        typed: dict[str, Phrasing] = {}
+        sources = [one for one in kept if one.family not in ("yes", "no", "fragment")] or kept
+        for _ in range(200):
+            if len(typed) >= max(QUOTAS["typed_badly"], MIN_PHRASINGS - len(kept)):
+                break
+            source = rng.choice(sources)
+            typo = slip(source.question, rng)
+            if typo not in typed and all(typo != one.question for one in kept):
+                typed[typo] = Phrasing(typo, source.answer, "typed_badly")
+        return kept + list(typed.values())
+
+
+def answer(fact: Fact) -> str:
+    """What the assistant says when asked for the fact: a sentence that follows from what the user said."""
+    if fact.attribute == "name" and fact.subject:
+        return f"Your {fact.subject}'s name is {_named(fact.value)}."
+    if fact.attribute == "name":
+        return f"Your name is {_named(fact.value)}."
+    if fact.attribute == "age" and not fact.subject:
+        return f"You are {fact.value} years old."
+    if fact.attribute == "birthday" and not fact.subject:
+        return f"Your birthday is {fact.value}."
+    return you_form(statement(fact.text))
+
+
+def saying_yes(text: str) -> str:
+    """ "Your dog is Buddy." → "Yes, your dog is Buddy."."""
+    return f"Yes, {_inside(text)}"
+
+
+def saying_no(text: str) -> str:
+    return f"No, {_inside(text)}"
+
+
+def accepted(fact: Fact) -> list[str]:
+    """What a right reply must hold one of: the value, or the most telling words of the answer."""
+    if fact.value and fact.attribute not in ("is", "allergy"):
+        return [fact.value]
+    said = answer(fact)
+    doc = parse(said)
+    numbers = [token.text for token in doc if token.pos_ == "NUM" and token.lower_ != "one"]
+    names = [entity.text for entity in doc.ents if entity.label_ not in ("CARDINAL", "ORDINAL")]
+    nouns = [token.text for token in doc if token.pos_ in ("NOUN", "PROPN")]
+    last_words = [token.text for token in doc if token.pos_ in ("VERB", "ADJ", "ADV")]
+    for telling in (numbers, names, nouns[-1:], last_words[-1:]):
+        if telling:
+            return telling
+    return [said]
+
+
+def _all(fact: Fact, rng: random.Random) -> Iterator[Phrasing]:
+    said = answer(fact)
+    yield from _by_attribute(fact, said, rng)
+    for one in questions(fact.text):
+        if one.says_yes is None:
+            family = "direct" if one.text.endswith("?") and not one.text.startswith(("Do you", "Can you")) else "indirect"
+            yield Phrasing(one.text, said, "imperative" if one.text.endswith(".") else family)
+        elif one.says_yes:
+            yield Phrasing(one.text, saying_yes(said), "yes")
+            wrong = _falsified(one.text, rng)
+            if wrong:
+                yield Phrasing(wrong, saying_no(said), "no")
+        else:
+            yield Phrasing(one.text, saying_no(said), "no")
+    for topic in topics(fact.text):
+        for family, templates in _TOPIC_TEMPLATES.items():
+            for template in templates:
+                yield Phrasing(template.format(t=topic), said, family)
+    clause = _as_clause(fact.text)
+    if clause:
+        for family, templates in _WHOLE.items():
+            for template in templates:
+                yield Phrasing(template.format(c=clause), saying_yes(said) if family == "yes" else said, family)
+
+
+def _by_attribute(fact: Fact, said: str, rng: random.Random) -> Iterator[Phrasing]:
+    if not fact.attribute or fact.attribute == "is":
+        return
+    table = attributes.OF_THING if fact.subject else attributes.OF_USER
+    templates = table.get(fact.attribute, table[""])
+    value = _named(fact.value) if fact.attribute == "name" else fact.value
+    words = {"s": fact.subject, "a": fact.attribute, "v": value}
+    about = f"{value} is your {fact.subject}." if fact.attribute == "name" and fact.subject else said
+    for family, questions_of in templates.items():
+        for template in questions_of:
+            question = template.format(**words, w=_wrong(fact, rng))
+            if family == "yes":
+                yield Phrasing(question, saying_yes(said), family)
+            elif family == "no":
+                yield Phrasing(question, saying_no(said), family)
+            else:
+                yield Phrasing(question, about if family == "reverse" else said, family)
+    if fact.attribute.startswith("favorite "):
+        for family, questions_of in attributes.FAVORITE.items():
+            for template in questions_of:
+                yield Phrasing(template.format(k=fact.attribute.removeprefix("favorite ")), said, family)
+    if fact.attribute == "name" and fact.subject in PETS:
+        for template in ("What's my pet's name?", "Do you know my pet's name?", "My pet?", "What is my pet called?"):
+            yield Phrasing(template, said, "fragment" if template == "My pet?" else "direct")
+
+
+def _wrong(fact: Fact, rng: random.Random) -> str:
+    """Another value of the same kind."""
+    if fact.value.isdigit():
+        return str(max(1, int(fact.value) + rng.choice((-9, -4, -2, 3, 5, 11))))
+    others = [one for one in attributes.WRONG.get(fact.attribute, attributes.OTHER_THINGS) if one.lower() not in fact.value.lower()]
+    return rng.choice(others)
+
+
+def _falsified(question: str, rng: random.Random) -> str:
+    """The yes/no question with one value changed, so that the truth is no; "" where nothing can be changed safely."""
+    number = re.search(r"(?<![\w.:/$])\d{1,4}(?![\w:/.]*\d)", question)
+    if number:
+        changed = str(max(1, int(number[0]) + rng.choice((-3, -2, 2, 3, 7))))
+        return question[: number.start()] + changed + question[number.end() :] if changed != number[0] else ""
+    name = re.search(r"(?<=[a-z] )[A-Z][a-z]+(?=[?\s]*\?$)", question)
+    if name and not re.search(r"[A-Z][a-z]+ [A-Z]", question):
+        return question[: name.start()] + rng.choice(attributes.OTHER_PLACES) + question[name.end() :]
+    return ""
+
+
+_SIBLINGS = {word: tuple(other for other in group if other != word) for group in attributes.SIBLINGS for word in group}
+_SIBLING_WORD = re.compile(rf"\b({'|'.join(sorted(_SIBLINGS, key=len, reverse=True))})\b", re.IGNORECASE)
+
+
+def swapped(text: str, rng: random.Random) -> str:
+    """The text with one word replaced by one that stands beside it (dog → cat); "" where it has none."""
+    matches = list(_SIBLING_WORD.finditer(text))
+    if not matches:
+        return ""
+    match = rng.choice(matches)
+    other = rng.choice(_SIBLINGS[match[0].lower()])
+    other = other.capitalize() if match[0][:1].isupper() else other
+    return text[: match.start()] + other + text[match.end() :]
+
+
+def _as_clause(text: str) -> str:
+    """A single statement as it stands after "that": "My dog is Buddy." → "my dog is Buddy"; "" where it is no clause."""
+    said = statement(text)
+    if len(sentences(said)) != 1 or len(said.split()) > 16 or not parse(said)[:].root.pos_ in ("VERB", "AUX"):
+        return ""
+    clause = tidy(said).rstrip(" .!?")
+    return clause if clause[:2] in ("I ", "I'") or parse(clause)[0].pos_ == "PROPN" else clause[:1].lower() + clause[1:]
+
+
+def _named(value: str) -> str:
+    return value if any(char.isupper() for char in value) else value.title()
+
+
+def _inside(text: str) -> str:
+    """A sentence as it stands after a comma."""
+    lowered = ("Your ", "You ", "You'", "The ", "It ", "If ", "When ", "There ", "A ", "An ", "Both ", "All ", "In ", "On ")
+    return text[:1].lower() + text[1:] if text.startswith(lowered) else text
+
+
+def _key(question: str) -> str:
+    return re.sub(r"[^a-z0-9]+", " ", question.lower().replace("'", "")).strip()
