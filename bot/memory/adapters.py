@@ -77,6 +77,17 @@ class Adapters:
             for row in list(db.query("select id from adapters where status = 'candidate'")):
                 self._end(row["id"], "rejected")
 
+    def retire_other_bases(self, base_model: str) -> int:
+        """Retires live adapters trained for another base model, which is served no more; returns how many.
+
+        Their facts are pending again: known from the notes now, learned with the next training.
+        """
+        with self._connection.transaction() as db:
+            rows = list(db.query("select id from adapters where status = 'live' and base_model != ?", [base_model]))
+            for row in rows:
+                self._end(row["id"], "retired")
+        return len(rows)
+
     def served_names(self, retired_within_seconds: float) -> set[str]:
         """Names whose folders must stay: live ones, and retired ones that replies under way may still use."""
         rows = self._connection.rows(

@@ -96,6 +96,21 @@ class Jobs:
             )
             return cursor.rowcount == 1
 
+    def renew(self, job_id: int, worker: str, lease_seconds: float) -> bool:
+        """Renews the lease alone. False: the job is this worker's no more."""
+        with self._connection.transaction() as db:
+            cursor = db.execute(
+                "update jobs set lease_until = ? where id = ? and worker = ? and state = 'running'",
+                [self._connection.now(lease_seconds), job_id, worker],
+            )
+            return cursor.rowcount == 1
+
+    def end_leases(self) -> int:
+        """Lets every running job be claimed again at once; called when no worker is at work. Returns how many."""
+        with self._connection.transaction() as db:
+            now = self._connection.now(-1)
+            return int(db.execute("update jobs set lease_until = ? where state = 'running'", [now]).rowcount)
+
     def finish(self, job_id: int, worker: str, state: str, result: dict[str, Any], error: str = "") -> bool:
         """Ends a job as done, rejected or failed. False: it is this worker's no more, and nothing was changed."""
         with self._connection.transaction() as db:
