@@ -25,7 +25,7 @@ from serving.settings import ServingSettings
 START_SECONDS = 600.0  # a large model from a slow disk
 
 app = typer.Typer(add_completion=False, help="Serves the base model and everybody's adapters with vLLM.")
-console = Console(stderr=True)
+console = Console(stderr=True, soft_wrap=True)
 
 
 @app.callback(invoke_without_command=True)

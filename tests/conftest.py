@@ -13,7 +13,7 @@ from bot.memory import Memory
 from bot.settings import BotSettings
 from serving.base_model import BaseModel, prepare
 from serving.settings import ServingSettings
-from tests.model_server import ModelServer, fresh_data_dir, running_model_server
+from tests.vllm_server import ModelServer, fresh_data_dir, running_model_server
 from trainer.settings import TrainerSettings
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 ELSEWHERE = ("bench", "demo", "evaluate", "prime")  # each is `command` in the module of its name
 
-console = Console(stderr=True)
+console = Console(stderr=True, soft_wrap=True)
 log = logging.getLogger("trainer")
 
 

@@ -120,9 +120,7 @@ def test_nobody_undoes_or_forgets_what_is_anothers(memory: Memory, user: User) -
         ("…", []),
     ],
 )
-def test_facts_are_found_by_number_sentence_or_words(
-    memory: Memory, user: User, wanted: str, found: list[str]
-) -> None:
+def test_facts_are_found_by_number_sentence_or_words(memory: Memory, user: User, wanted: str, found: list[str]) -> None:
     for fact in (BUDDY, AGE, Fact("my dog's breed is Poodle", "dog", "breed", "Poodle")):
         memory.facts.tell(user.id, fact, replaces)
     assert texts(memory.facts.find(user.id, wanted)) == found

@@ -17,7 +17,7 @@ from bot.facts import Fact, replaces
 from bot.memory import Memory
 from bot.memory.migrations import migrations
 from serving.adapters import adapter_name
-from tests.model_server import ROOT
+from tests.vllm_server import ROOT
 
 TABLES = {"users", "identities", "facts", "adapters", "jobs", "nights", "ledger", "turns"}
 TELL_FOREVER = """
@@ -134,7 +134,7 @@ def test_same_identity_is_one_user_and_others_are_not(memory: Memory) -> None:
     assert memory.user_for("discord", "1") == me
     assert memory.user_for("telegram", "1") != me
     assert me.id.isalnum()
-    assert "1" != me.id
+    assert me.id != "1"
 
 
 def test_deleted_user_is_gone_from_every_table_and_from_the_bytes_on_disk(memory: Memory, store_path: Path) -> None:
