@@ -122,6 +122,14 @@ class Jobs:
         row = self._connection.row("select count(*) as n from jobs where state in ('queued', 'running')")
         return int(row["n"]) if row else 0
 
+    def asked_since(self, user_id: str, seconds: float) -> list[str]:
+        """When the user asked for a training (not the nightly ones) within the last `seconds`, oldest first."""
+        rows = self._connection.rows(
+            "select created from jobs where user_id = ? and reason = 'retrain' and created > ? order by id",
+            *(user_id, self._connection.now(-seconds)),
+        )
+        return [row["created"] for row in rows]
+
     def start_night(self, due: str, users: int) -> bool:
         """Notes that the nightly run due at `due` has started; False: it has before."""
         try:

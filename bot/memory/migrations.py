@@ -69,3 +69,35 @@ def m003_ledger_and_turns(db: Database) -> None:
         created text not null, expires text not null)""")
     db.execute("create index turns_user on turns(user_id, id)")
     db.execute("create index turns_waiting on turns(state) where state = 'waiting'")
+
+
+@migrations()
+def m004_platforms(db: Database) -> None:
+    # where to write to a person on that platform, and the newest of their messages taken in there
+    db.execute("alter table identities add column place text")
+    db.execute("alter table identities add column cursor text not null default ''")
+    db.execute("alter table identities add column seen text not null default ''")
+    # a platform's update, by its id: payload while it waits to be handled, null afterwards
+    db.execute("""create table inbox (
+        key text primary key, platform text not null, payload text, created text not null, expires text not null)""")
+    db.execute("create index inbox_waiting on inbox(platform) where payload is not null")
+    db.execute("create index inbox_expires on inbox(expires)")
+    db.execute("""create table offers (
+        id integer primary key autoincrement, user_id text not null references users(id) on delete cascade,
+        kind text not null check (kind in ('question', 'awaited', 'passing', 'batch')), payload text not null,
+        created text not null, expires text not null)""")
+    db.execute("create unique index offers_expected on offers(user_id) where kind in ('question', 'awaited')")
+    db.execute("create index offers_user on offers(user_id)")
+    db.execute("create index offers_expires on offers(expires)")
+    db.execute("""create table link_codes (
+        code_hash text primary key, user_id text not null unique references users(id) on delete cascade,
+        created text not null, expires text not null)""")
+    db.execute("""create table job_messages (
+        id integer primary key autoincrement, user_id text not null references users(id) on delete cascade,
+        job_id integer not null references jobs(id) on delete cascade, platform text not null,
+        place text not null, message text not null, created text not null)""")
+    db.execute("create index job_messages_user on job_messages(user_id)")
+    db.execute("create index job_messages_job on job_messages(job_id)")
+    db.execute("create index jobs_user on jobs(user_id, id)")
+    db.execute("create index ledger_created on ledger(created)")
+    db.execute("create index turns_expires on turns(expires) where state = 'said'")

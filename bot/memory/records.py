@@ -76,6 +76,45 @@ class Turn:
     content: str
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A private chat with a user: where to write to them. `cursor` is the newest message of theirs taken in there."""
+
+    platform: str
+    place: str
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Something put to a user and kept until they answer or it expires. What `payload` holds depends on `kind`."""
+
+    id: int
+    kind: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JobMessage:
+    """A chat message that shows a job. `message` is the platform's name of it; "" where it cannot be edited."""
+
+    id: int
+    user_id: str
+    job_id: int
+    platform: str
+    place: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What became of the facts when two users were joined."""
+
+    facts: int
+    duplicates: int
+    replaced: int
+
+
 def facts_hash(facts: Iterable[StoredFact]) -> str:
     """Of the ids and sentences an adapter is to hold; equal hashes need no new training."""
     rows = sorted((stored.id, stored.fact.text) for stored in facts)

@@ -22,10 +22,14 @@ from sqlite_utils import Database
 
 from bot.memory.adapters import Adapters
 from bot.memory.facts import Facts
+from bot.memory.inbox import Inbox
+from bot.memory.job_messages import JobMessages
 from bot.memory.jobs import Jobs
 from bot.memory.ledger import Ledger
+from bot.memory.links import Links
 from bot.memory.migrations import migrations
-from bot.memory.records import User
+from bot.memory.offers import Offers
+from bot.memory.records import Place, User
 from bot.memory.turns import Turns
 
 BUSY_SECONDS = 15.0
@@ -63,7 +67,7 @@ class Connection:
 
 
 class Memory:
-    """The whole store; its rooms are `facts`, `jobs`, `adapters`, `ledger` and `turns`."""
+    """The whole store; each room has its own file in this folder."""
 
     def __init__(self, db: Database) -> None:
         self._connection = Connection(db)
@@ -72,6 +76,10 @@ class Memory:
         self.adapters = Adapters(self._connection)
         self.ledger = Ledger(self._connection)
         self.turns = Turns(self._connection)
+        self.inbox = Inbox(self._connection)
+        self.offers = Offers(self._connection)
+        self.links = Links(self._connection)
+        self.job_messages = JobMessages(self._connection)
 
     @classmethod
     def open(cls, path: Path) -> Memory:
@@ -121,6 +129,37 @@ class Memory:
             raise KeyError(user_id)
         return _user(row)
 
+    def seen_at(self, platform: str, platform_user_id: str, place: str, cursor: str) -> None:
+        """Notes the private chat where this person last wrote, and the platform's name of that message."""
+        with self._connection.transaction() as db:
+            db.execute(
+                """update identities set place = ?, cursor = ?, seen = ?
+                   where platform = ? and platform_user_id = ?""",
+                [place, cursor, self._connection.now(), platform, platform_user_id],
+            )
+
+    def places(self, platform: str) -> list[Place]:
+        """Every private chat on a platform, the one last written in first."""
+        rows = self._connection.rows(
+            "select platform, place, cursor from identities where platform = ? and place is not null "
+            "order by seen desc",
+            platform,
+        )
+        return [Place(**row) for row in rows]
+
+    def places_of(self, user_id: str) -> list[Place]:
+        """The private chats with a user, the one last written in first."""
+        rows = self._connection.rows(
+            "select platform, place, cursor from identities where user_id = ? and place is not null order by seen desc",
+            user_id,
+        )
+        return [Place(**row) for row in rows]
+
+    def platforms_of(self, user_id: str) -> list[str]:
+        """The platforms on which this user is known."""
+        rows = self._connection.rows("select distinct platform from identities where user_id = ? order by 1", user_id)
+        return [row["platform"] for row in rows]
+
     def delete_user(self, user_id: str) -> list[str]:
         """Removes the user and everything of theirs; costs stay, without a name. Returns the adapters' names."""
         with self._connection.transaction() as db:
@@ -131,7 +170,7 @@ class Memory:
 
     def export(self, user_id: str) -> dict[str, Any]:
         """Everything held about a user, table by table."""
-        tables = ("facts", "adapters", "jobs", "ledger", "turns", "identities")
+        tables = ("facts", "adapters", "jobs", "ledger", "turns", "identities", "offers", "job_messages")
         held: dict[str, Any] = {
             "user": self._connection.row("select * from users where id = ?", user_id),
             **{
