@@ -34,6 +34,14 @@ def prompt(assistant_name: str, pending: Sequence[StoredFact], history: Sequence
     return [Message("system", system), *turns, Message("user", text)]
 
 
+def _check(text: str) -> None:
+    """Raises `BotError` for a message that cannot be read."""
+    if not text.strip():
+        raise BotError(replies.EMPTY_MESSAGE)
+    if len(text) > replies.MAX_MESSAGE_CHARS:
+        raise TooLong(replies.TOO_LONG.format(length=len(text), limit=replies.MAX_MESSAGE_CHARS))
+
+
 class Chat:
     """Replies for all users over one client; holds no user's data between calls."""
 
@@ -51,29 +59,50 @@ class Chat:
             ServerUnavailable: the model is away; the message is kept, and `answer_waiting` will answer it.
             RequestRefused: the model failed on this message; it is not kept.
         """
-        if not text.strip():
-            raise BotError(replies.EMPTY_MESSAGE)
-        if len(text) > replies.MAX_MESSAGE_CHARS:
-            raise TooLong(replies.TOO_LONG.format(length=len(text), limit=replies.MAX_MESSAGE_CHARS))
+        _check(text)
         turn_id = self._memory.turns.keep_message(user.id, text, self._settings.turn_ttl_seconds, source_key)
         if turn_id is None:
             return
         async for piece in self._answer(user, turn_id, text):
             yield piece
 
-    async def answer_waiting(self, deliver: Deliver) -> int:
+    async def reply_in_group(self, text: str) -> AsyncIterator[str]:
+        """Pieces of the reply to a message in a group: the plain model, nobody's facts, nothing kept.
+
+        Raises:
+            BotError: the message cannot be read.
+            ServerUnavailable, RequestRefused: the model is away, or failed.
+        """
+        _check(text)
+        async for piece in self._stream(self._default_model, prompt(self._settings.assistant_name, [], [], text)):
+            yield piece
+
+    def keep(self, user: User, text: str, source_key: str | None = None) -> None:
+        """Keeps a message to be answered after those that wait already.
+
+        Raises:
+            BotError: the message cannot be read.
+        """
+        _check(text)
+        self._memory.turns.keep_message(user.id, text, self._settings.turn_ttl_seconds, source_key)
+
+    async def answer_waiting(self, deliver: Deliver, user_id: str | None = None) -> int:
         """Answers messages kept while the model was away, in the order they came; returns how many.
+
+        `user_id`: those of one user. None of them may be under way elsewhere.
 
         Raises:
             ServerUnavailable: the model is still away.
         """
         answered = 0
-        for user_id, turn in self._memory.turns.waiting():
+        for owner_id, turn in self._memory.turns.waiting(user_id):
             try:
-                text = "".join([piece async for piece in self._answer(self._memory.user(user_id), turn.id, turn.content)])
+                text = "".join(
+                    [piece async for piece in self._answer(self._memory.user(owner_id), turn.id, turn.content)]
+                )
             except RequestRefused:
                 text = replies.MODEL_FAILED
-            await deliver(user_id, text)
+            await deliver(owner_id, text)
             answered += 1
         return answered
 
@@ -97,6 +126,8 @@ class Chat:
                 ):
                     said.append(piece)
                     yield piece
+            if not "".join(said).strip():
+                raise RequestRefused("the model said nothing")
         except RequestRefused:
             self._memory.turns.answer(user.id, turn_id, replies.MODEL_FAILED, self._settings.turn_ttl_seconds)
             raise

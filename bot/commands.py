@@ -10,10 +10,14 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from bot import replies
+from bot.access import Speaker as Speaker
 from bot.errors import NotFound, NotNow
-from bot.facts import replaces, understand
+from bot.gathering import Gathering
+from bot.linking import Linking
 from bot.memory import Memory
 from bot.memory.records import StoredFact, User
 from bot.replies import Button, File, Reply
@@ -30,18 +34,6 @@ DAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
-    """Who is talking, as the platform names them."""
-
-    platform: str
-    platform_user_id: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.platform}:{self.platform_user_id}"
-
-
-@dataclass(frozen=True, slots=True)
 class Command:
     """A command as shown in menus. `argument` names what may follow it; "" is nothing."""
 
@@ -54,13 +46,15 @@ class Command:
 COMMANDS = (
     Command("start", "what I am and how to begin"),
     Command("help", "everything I can do"),
-    Command("remember", "tell me something: /remember my dog is Buddy", "fact"),
+    Command("remember", "tell me something, or send a list as .txt: /remember my dog is Buddy", "fact"),
     Command("facts", "what you have told me"),
     Command("forget", "forget a fact: its number, or words from it", "fact"),
     Command("retrain", "learn your facts now instead of tonight"),
     Command("status", "what I know, your adapter, a training under way"),
     Command("export", "a file of everything I hold about you"),
     Command("privacy", "what I keep and who sees it"),
+    Command("link", "make one account of your Discord and your Telegram", "code"),
+    Command("unlink", "part this account from the others again"),
     Command("delete_me", "delete everything I hold about you"),
     Command("cost", "what training and serving cost (admins)", admin=True),
 )
@@ -69,13 +63,13 @@ COMMANDS = (
 class Commands:
     """The handlers over one store. `handle` runs a command by name, `press` a button."""
 
-    def __init__(
-        self, memory: Memory, settings: BotSettings, serving: ServingSettings, client: ServingClient
-    ) -> None:
+    def __init__(self, memory: Memory, settings: BotSettings, serving: ServingSettings, client: ServingClient) -> None:
         self._memory = memory
         self._settings = settings
         self._adapters_dir = serving.adapters_dir
         self._client = client
+        self.gathering = Gathering(memory, settings)
+        self._linking = Linking(memory, settings.assistant_name)
 
     def user(self, speaker: Speaker) -> User:
         return self._memory.user_for(
@@ -85,8 +79,11 @@ class Commands:
     def is_admin(self, speaker: Speaker) -> bool:
         return speaker.key in self._settings.admins
 
-    async def handle(self, speaker: Speaker, name: str, text: str = "") -> Reply:
+    async def handle(self, speaker: Speaker, name: str, text: str = "", *, converse: bool = False) -> Reply:
         """Runs a command; an unknown one gets a reply that says so.
+
+        `converse`: the reply may ask something that the next message answers, which the caller then gives to
+        `gathering.take_answer` first (`conversation.py` does).
 
         Raises:
             BotError: it cannot be done; the message is for the user.
@@ -94,13 +91,15 @@ class Commands:
         handlers: dict[str, Callable[[Speaker, str], Awaitable[Reply]]] = {
             "start": self._start,
             "help": self._help,
-            "remember": self._remember,
+            "remember": partial(self._remember, converse=converse),
             "facts": self._facts,
             "forget": self._forget,
             "retrain": self._retrain,
             "status": self._status,
             "export": self._export,
             "privacy": self._privacy,
+            "link": self._link,
+            "unlink": self._unlink,
             "delete_me": self._delete_me,
             "cost": self._cost,
         }
@@ -116,14 +115,27 @@ class Commands:
         user = self.user(speaker)
         if kind == "undo":
             undone = self._memory.facts.undo(user.id, number)
-            return Reply("Taken back." if undone else replies.GONE)
+            return Reply(replies.UNDONE if undone else replies.GONE)
+        if kind == "undo_all":
+            return self.gathering.undo_all(user, number)
+        if kind == "keep":
+            return self.gathering.keep(user, number)
+        if kind == "drop":
+            return self.gathering.drop(user, number)
         if kind == "forget":
             return self._forget_fact(user, number)
         if kind == "facts":
             return self._facts_page(user, number)
         if action == "delete:yes":
             return await self._delete(user)
+        if action == "unlink:yes":
+            return self._linking.part(speaker.platform, speaker.platform_user_id)
         return Reply(replies.CANCELLED)
+
+    def matching(self, speaker: Speaker, typed: str, limit: int) -> list[str]:
+        """Sentences of the user's facts that hold what was typed so far, for autocompletion."""
+        held = [stored.fact.text for stored in self._memory.facts.active(self.user(speaker).id)]
+        return [text for text in held if typed.casefold() in text.casefold()][:limit]
 
     async def _start(self, speaker: Speaker, _text: str) -> Reply:
         return Reply(replies.START.format(name=self.user(speaker).assistant_name))
@@ -133,18 +145,11 @@ class Commands:
         lines = [f"/{command.name} – {command.description}" for command in shown]
         return Reply("\n".join([*lines, "Anything else you write is a chat with me."]))
 
-    async def _remember(self, speaker: Speaker, text: str) -> Reply:
-        facts = understand(text)
+    async def _remember(self, speaker: Speaker, text: str, *, converse: bool) -> Reply:
         user = self.user(speaker)
-        if len(self._memory.facts.active(user.id)) + len(facts) > self._settings.max_facts:
-            raise NotNow(f"I can hold {self._settings.max_facts} facts for you; /forget some to make room.")
-        told = [self._memory.facts.tell(user.id, fact, replaces) for fact in facts]
-        buttons = tuple(
-            Button("Undo" if len(told) == 1 else f"Undo {number}", f"undo:{one.stored.id}")
-            for number, one in enumerate(told, start=1)
-            if not one.already_known
-        )
-        return Reply(replies.remembered(told), buttons)
+        if converse and not text:
+            return self.gathering.await_fact(user)
+        return self.gathering.remember(user, text, ask=converse)
 
     async def _facts(self, speaker: Speaker, text: str) -> Reply:
         return self._facts_page(self.user(speaker), int(text) if text.isdigit() else 1)
@@ -192,15 +197,24 @@ class Commands:
             return Reply(replies.NO_FACTS)
         if live and live.fact_ids == {stored.id for stored in active}:
             return Reply(replies.NOTHING_TO_LEARN)
+        self._check_retrains(user)
         ahead = self._memory.jobs.waiting()
         job = self._memory.jobs.add(user.id, "retrain")
         return Reply(replies.progress(job, ahead), job_id=job.id)
+
+    def _check_retrains(self, user: User) -> None:
+        asked = self._memory.jobs.asked_since(user.id, DAY_SECONDS)
+        limit = self._settings.retrains_per_day
+        if len(asked) >= limit:
+            free = datetime.fromisoformat(asked[-limit]) + timedelta(seconds=DAY_SECONDS)
+            wait = replies.wait((free - datetime.now(UTC)).total_seconds())
+            raise NotNow(replies.TOO_MANY_RETRAINS.format(limit=limit, wait=wait))
 
     async def _status(self, speaker: Speaker, _text: str) -> Reply:
         user = self.user(speaker)
         active, pending = self._memory.facts.active(user.id), self._memory.facts.pending(user.id)
         live, job = self._memory.adapters.live(user.id), self._memory.jobs.last_for(user.id)
-        return Reply(replies.status(len(active), len(pending), live, job), job_id=job.id if job and job.open else None)
+        return Reply(replies.status(len(active), len(pending), live, job))
 
     async def _export(self, speaker: Speaker, _text: str) -> Reply:
         held = self._memory.export(self.user(speaker).id)
@@ -209,6 +223,14 @@ class Commands:
 
     async def _privacy(self, _speaker: Speaker, _text: str) -> Reply:
         return Reply(replies.PRIVACY)
+
+    async def _link(self, speaker: Speaker, text: str) -> Reply:
+        return self._linking.link(self.user(speaker), text)
+
+    async def _unlink(self, speaker: Speaker, text: str) -> Reply:
+        if text.lower() == "yes":
+            return self._linking.part(speaker.platform, speaker.platform_user_id)
+        return self._linking.ask_to_part(self.user(speaker), speaker.platform)
 
     async def _delete_me(self, speaker: Speaker, text: str) -> Reply:
         user = self.user(speaker)

@@ -20,13 +20,17 @@ class BotSettings(BaseSettings):
     discord_token: SecretStr | None = None
     telegram_token: SecretStr | None = None
     admins: Annotated[frozenset[str], NoDecode] = frozenset({TERMINAL_OWNER})  # platform:id
+    allowed: Annotated[frozenset[str], NoDecode] = frozenset()  # platform:id; empty: everybody
+    blocked: Annotated[frozenset[str], NoDecode] = frozenset()  # platform:id; never answered
+    messages_per_minute: int = Field(30, ge=1)  # a person
+    retrains_per_day: int = Field(5, ge=1)  # a person; nightly runs do not count
     assistant_name: str = Field("Hippo", min_length=1, max_length=32)
     max_reply_tokens: int = Field(200, ge=16)
     history_turns: int = Field(4, ge=0)
     turn_ttl_seconds: float = Field(86_400.0, gt=0)
     max_facts: int = Field(500, ge=1)
 
-    @field_validator("admins", mode="before")
+    @field_validator("admins", "allowed", "blocked", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return frozenset(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

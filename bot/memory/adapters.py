@@ -20,7 +20,7 @@ class Adapters:
         self, user_id: str, facts: Sequence[StoredFact], base_model: str, name_of: Callable[[str, int], str]
     ) -> Adapter:
         """A candidate row with the user's next version; `name_of(user_id, version)` names it."""
-        with self._connection.transaction() as db:
+        with self._connection.transaction():
             last = self._connection.row("select max(version) as n from adapters where user_id = ?", user_id)
             version = int((last or {}).get("n") or 0) + 1
             row = {
@@ -33,7 +33,7 @@ class Adapters:
                 "status": "candidate",
                 "created": self._connection.now(),
             }
-            adapter_id = int(db.table("adapters").insert(row).last_pk)
+            adapter_id = self._connection.insert("adapters", row)
         return self.get(adapter_id)
 
     def get(self, adapter_id: int) -> Adapter:

@@ -36,7 +36,7 @@ class Facts:
                 "status": "active",
                 "created": self._connection.now(),
             }
-            fact_id = int(db.table("facts").insert(row).last_pk)
+            fact_id = self._connection.insert("facts", row)
             for stored in replaced:
                 db.table("facts").update(stored.id, {"status": "superseded", "superseded_by": fact_id})
         return Told(StoredFact(fact_id, fact, row["created"]), already_known=False, replaced=replaced)

@@ -24,8 +24,8 @@ class JobMessages:
             "message": message,
             "created": self._connection.now(),
         }
-        with self._connection.transaction() as db:
-            message_id = int(db.table("job_messages").insert(row).last_pk)
+        with self._connection.transaction():
+            message_id = self._connection.insert("job_messages", row)
         return JobMessage(message_id, user_id, job_id, platform, place, message)
 
     def open(self, platform: str) -> list[JobMessage]:

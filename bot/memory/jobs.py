@@ -32,8 +32,8 @@ class Jobs:
         now = self._connection.now()
         row = {"user_id": user_id, "reason": reason, "state": "queued", "created": now, "updated": now}
         try:
-            with self._connection.transaction() as db:
-                job_id = int(db.table("jobs").insert(row).last_pk)
+            with self._connection.transaction():
+                job_id = self._connection.insert("jobs", row)
         except sqlite3.IntegrityError as error:
             if self.open_for(user_id) is None:
                 raise
@@ -48,9 +48,7 @@ class Jobs:
         return _job(row)
 
     def open_for(self, user_id: str) -> Job | None:
-        row = self._connection.row(
-            "select * from jobs where user_id = ? and state in ('queued', 'running')", user_id
-        )
+        row = self._connection.row("select * from jobs where user_id = ? and state in ('queued', 'running')", user_id)
         return _job(row) if row else None
 
     def last_for(self, user_id: str) -> Job | None:
@@ -129,6 +127,13 @@ class Jobs:
             *(user_id, self._connection.now(-seconds)),
         )
         return [row["created"] for row in rows]
+
+    def ahead_of(self, job_id: int) -> int:
+        """How many jobs are open that came before this one."""
+        row = self._connection.row(
+            "select count(*) as n from jobs where state in ('queued', 'running') and id < ?", job_id
+        )
+        return int(row["n"]) if row else 0
 
     def start_night(self, due: str, users: int) -> bool:
         """Notes that the nightly run due at `due` has started; False: it has before."""

@@ -114,9 +114,7 @@ class Links:
             dropped += 1
         return dropped
 
-    def _supersede(
-        self, mine: list[tuple[int, Fact]], theirs: list[tuple[int, Fact]], replaces: Replaces
-    ) -> int:
+    def _supersede(self, mine: list[tuple[int, Fact]], theirs: list[tuple[int, Fact]], replaces: Replaces) -> int:
         """Between the two users' facts: the one told later (the higher id) takes the place of the earlier."""
         gone: dict[int, int] = {}
         for mine_id, mine_fact in mine:
@@ -151,9 +149,7 @@ class Links:
     def _move_job(self, kept_id: str, other_id: str) -> None:
         """The other's open job: queued again for the joined user (its worker, if any, lets go), or ended."""
         db, now = self._connection.db, self._connection.now()
-        if self._connection.row(
-            "select 1 from jobs where user_id = ? and state in ('queued', 'running')", kept_id
-        ):
+        if self._connection.row("select 1 from jobs where user_id = ? and state in ('queued', 'running')", kept_id):
             db.execute(
                 """update jobs set state = 'failed', stage = 'failed', worker = null, lease_until = null, updated = ?,
                      error = 'your accounts were joined meanwhile, and the other training goes on'

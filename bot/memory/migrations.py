@@ -47,7 +47,8 @@ def m002_adapters_and_jobs(db: Database) -> None:
         state text not null check (state in ('queued', 'running', 'done', 'rejected', 'failed')),
         stage text not null default 'queued', share real not null default 0, seconds_left real,
         attempts integer not null default 0, worker text, lease_until text,
-        result text not null default '{}', error text not null default '', created text not null, updated text not null)""")
+        result text not null default '{}', error text not null default '',
+        created text not null, updated text not null)""")
     db.execute("create unique index jobs_one_open on jobs(user_id) where state in ('queued', 'running')")
     db.execute("create index jobs_state on jobs(state, id)")
     db.execute("create table nights (due text primary key, started text not null, users integer not null)")
@@ -57,7 +58,8 @@ def m002_adapters_and_jobs(db: Database) -> None:
 def m003_ledger_and_turns(db: Database) -> None:
     db.execute("""create table ledger (
         id integer primary key autoincrement, user_id text references users(id) on delete set null,
-        job_id integer references jobs(id) on delete set null, kind text not null check (kind in ('training', 'serving')),
+        job_id integer references jobs(id) on delete set null,
+        kind text not null check (kind in ('training', 'serving')),
         device text not null, seconds real not null, tokens integer not null, rate_usd_per_hour real not null,
         cost_usd real not null, created text not null)""")
     db.execute("create index ledger_user on ledger(user_id)")

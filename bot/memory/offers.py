@@ -29,10 +29,10 @@ class Offers:
             "created": self._connection.now(),
             "expires": self._connection.now(ttl_seconds),
         }
-        with self._connection.transaction() as db:
+        with self._connection.transaction():
             if kind in EXPECTING:
                 self.cancel_expected(user_id)
-            return int(db.table("offers").insert(row).last_pk)
+            return self._connection.insert("offers", row)
 
     def expected(self, user_id: str) -> Offer | None:
         """The offer whose answer the next message is."""

@@ -61,6 +61,10 @@ class Connection:
     def row(self, sql: str, *parameters: Any) -> dict[str, Any] | None:
         return next(iter(self.rows(sql, *parameters)), None)
 
+    def insert(self, table: str, row: dict[str, Any]) -> int:
+        """Adds a row to a table with an integer key; returns the key. Inside a transaction."""
+        return int(str(self.db.table(table).insert(row).last_pk))
+
     @staticmethod
     def now(plus_seconds: float = 0) -> str:
         return (datetime.now(UTC) + timedelta(seconds=plus_seconds)).isoformat(timespec="milliseconds")
@@ -156,8 +160,8 @@ class Memory:
         return [Place(**row) for row in rows]
 
     def platforms_of(self, user_id: str) -> list[str]:
-        """The platforms on which this user is known."""
-        rows = self._connection.rows("select distinct platform from identities where user_id = ? order by 1", user_id)
+        """The platform of each of the user's identities."""
+        rows = self._connection.rows("select platform from identities where user_id = ? order by platform", user_id)
         return [row["platform"] for row in rows]
 
     def delete_user(self, user_id: str) -> list[str]:

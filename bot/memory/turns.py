@@ -27,8 +27,8 @@ class Turns:
             "expires": self._connection.now(ttl_seconds),
         }
         try:
-            with self._connection.transaction() as db:
-                return int(db.table("turns").insert(row).last_pk)
+            with self._connection.transaction():
+                return self._connection.insert("turns", row)
         except sqlite3.IntegrityError:
             if source_key is None:
                 raise
@@ -50,6 +50,16 @@ class Turns:
                     "expires": self._connection.now(ttl_seconds),
                 }
             )
+
+    def reply_to(self, source_key: str) -> str | None:
+        """The reply given to a message, by the platform's id of it; None where there is none (yet)."""
+        row = self._connection.row(
+            """select answer.content from turns as message join turns as answer
+               on answer.user_id = message.user_id and answer.id > message.id and answer.role = 'assistant'
+               where message.source_key = ? and message.state = 'said' order by answer.id limit 1""",
+            source_key,
+        )
+        return str(row["content"]) if row else None
 
     def recent(self, user_id: str, limit: int) -> list[Turn]:
         """The last answered turns that have not expired, oldest first."""
@@ -77,7 +87,5 @@ class Turns:
         """Deletes turns past their time to live; returns how many. Waiting messages stay until answered."""
         with self._connection.transaction() as db:
             return int(
-                db.execute(
-                    "delete from turns where expires <= ? and state = 'said'", [self._connection.now()]
-                ).rowcount
+                db.execute("delete from turns where expires <= ? and state = 'said'", [self._connection.now()]).rowcount
             )
