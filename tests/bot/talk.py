@@ -5,8 +5,9 @@ The surface behaves as a platform's does: messages have names, can be edited, an
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,6 +24,13 @@ from serving.settings import ServingSettings
 from tests.bot.model_server import ModelServer
 
 BASE = "base"
+
+
+async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Waits for something that happens by itself."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 (no event tells of it)
+            await asyncio.sleep(0.01)
 
 
 class ScreenSurface:
@@ -157,9 +165,9 @@ class Talk:
 @asynccontextmanager
 async def talking(folder: Path, model: ModelServer, **settings: object) -> AsyncIterator[Talk]:
     """A core over a store in `folder`; entering it again with the same folder is a restart."""
-    bot_settings = BotSettings(_env_file=None, data_dir=folder, **settings)
+    bot_settings = BotSettings.model_validate({"data_dir": folder, **settings})
     memory = Memory.open(bot_settings.store_path)
-    serving = ServingSettings(_env_file=None, data_dir=folder)
+    serving = ServingSettings(data_dir=folder)
     async with ServingClient(model.url, "key", answer_timeout_seconds=5.0) as client:
         commands = Commands(memory, bot_settings, serving, client)
         chat = Chat(memory, bot_settings, client, BASE)
