@@ -24,7 +24,7 @@ def split(text: str, max_chars: int, *, markdown: bool = False) -> list[str]:
     """Parts of at most `max_chars` each; with `markdown`, no part leaves a code block open. [] for a blank text."""
     parts = []
     rest = text.strip()
-    while units(rest) > max_chars:
+    while units(closed(rest) if markdown else rest) > max_chars:
         part, rest = _cut(rest, max_chars, markdown)
         if part:
             parts.append(part)

@@ -96,7 +96,7 @@ def test_markdown_parts_keep_their_words_and_close_their_code(text: str, limit: 
     parts = split(text, limit, markdown=True)
     assert words("\n".join(parts)) == words(text)
     assert all(closed(part) == part for part in parts)
-    assert all(units(part) <= limit + 4 for part in parts)
+    assert all(units(part) <= limit for part in parts)
 
 
 @given(PIECES, st.integers(min_value=30, max_value=80))
