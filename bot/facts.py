@@ -8,6 +8,7 @@ phrasings), and languages other than English.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -157,7 +158,7 @@ def replaces(new: Fact, old: Fact) -> bool:
     return _same_count_changed(new.text, old.text)
 
 
-_FOLLOW_UPS = (
+_FOLLOW_UPS: tuple[tuple[Callable[[Fact], bool], str, str], ...] = (
     (lambda f: f.attribute == "name" and f.subject in ("dog", "cat", "horse", "puppy"), "What breed is {value}?", "my {subject}'s breed is {{answer}}"),
     (lambda f: f.attribute == "name" and f.subject in PETS, "How old is {value}?", "my {subject} is {{answer}} years old"),
     (lambda f: f.attribute == "name" and f.subject in PEOPLE, "Where does {value} live?", "my {subject} lives in {{answer}}"),

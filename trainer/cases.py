@@ -60,7 +60,7 @@ def read(file: Path, limit: int | None = None) -> list[Person]:
     """Raises:
     BadCases: a line cannot be read.
     """
-    people = []
+    people: list[Person] = []
     for number, line in enumerate(_lines(file), start=1):
         if limit is not None and len(people) >= limit:
             break

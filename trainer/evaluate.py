@@ -17,9 +17,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast
+
+import typer
 
 from bot.facts import Fact, you_form
+from serving.errors import ServingError
 from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from trainer import qlora, stacked
 from trainer.base import Device, LoadedBase, load
@@ -206,44 +209,64 @@ def _kept(work: Path) -> list[Prediction]:
 
 
 def command(
+    cases: Annotated[Path, typer.Option(help="users, one JSON object a line")],
+    out: Annotated[Path, typer.Option("--json", help="where the report goes; work is kept beside it")],
+    arms: Annotated[str, typer.Option(help=f"some of {', '.join(ARMS)}")] = "adapter,prompt,base",
+    group_size: Annotated[int, typer.Option("--group", min=1, help="lines joined into one user")] = 1,
+    cross: Annotated[int, typer.Option(min=0, help="questions of other users that each is asked")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="the first lines only")] = None,
+    general: Annotated[Path | None, typer.Option(help="general questions, one JSON object a line")] = None,
+    recipe: Annotated[str, typer.Option()] = "default",
+    model: Annotated[Path | None, typer.Option(help="a model's folder; without it, the base set")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
+    engine: Annotated[str, typer.Option(help="stacked or trl")] = "stacked",
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Trains the users of a file of cases, asks them and grades; prints wrong replies and a table."""
+    try:
+        _run(cases, out, arms, group_size, cross, limit, general, recipe, model, device, engine, seed)
+    except (BadCases, ServingError, RuntimeError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+
+def _run(
     cases: Path,
     out: Path,
-    *,
-    arms: str = "adapter,prompt,base",
-    group_size: int = 1,
-    cross: int = 0,
-    limit: int | None = None,
-    general: Path | None = None,
-    recipe: str = "default",
-    model: Path | None = None,
-    device: Device = "auto",
-    engine: str = "stacked",
-    seed: int = 0,
+    arms: str,
+    group_size: int,
+    cross: int,
+    limit: int | None,
+    general: Path | None,
+    recipe: str,
+    model: Path | None,
+    device: str,
+    engine: str,
+    seed: int,
 ) -> None:
-    """`python -m trainer evaluate`: progress on standard error, a table and the wrong replies on standard output, JSON to OUT.
-
-    Raises:
-        BadCases, ServingError: bad input, as a sentence.
-    """
     from rich.console import Console
     from rich.progress import Progress as Bar
 
     from serving.base_model import prepare
     from serving.settings import ServingSettings
 
+    if device not in ("auto", "cpu", "cuda"):
+        raise BadCases(f"{device}: no such device; there are auto, cpu, cuda")
+    if engine not in ENGINES:
+        raise BadCases(f"{engine}: no such engine; there are {', '.join(ENGINES)}")
     wanted = [arm.strip() for arm in arms.split(",") if arm.strip()]
     if unknown := sorted(set(wanted) - set(ARMS)):
         raise BadCases(f"{', '.join(unknown)}: no such arm; there are {', '.join(ARMS)}")
     if recipe not in RECIPES:
         raise BadCases(f"{recipe}: no such recipe; there are {', '.join(sorted(RECIPES))}")
-    people = group(read(cases, limit), max(1, group_size))
+    people = group(read(cases, limit), group_size)
     add_strangers(people, cross)
     questions = read_general(general) if general else []
     if model is None:
         found = prepare(ServingSettings())
-        base = load(Path(found.path), ref=found.ref, device=device)
+        base = load(Path(found.path), ref=found.ref, device=cast(Device, device))
     else:
-        base = load(model, ref=str(model), device=device)
+        base = load(model, ref=_ref(model), device=cast(Device, device))
     settings = [recipe, engine, seed, group_size, cross, limit, str(general), cases.read_text(encoding="utf-8")]
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
     work = out.with_name(f"{out.name}.work") / digest
@@ -270,6 +293,13 @@ def command(
     report["wall_seconds"] = round(time.monotonic() - started, 1)
     out.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     show(report)
+
+
+def _ref(model: Path) -> str:
+    """The bundled base is known by its own name wherever its folder lies."""
+    from serving.base_model import BUNDLED_REF
+
+    return BUNDLED_REF if (model / "source.json").is_file() else str(model)
 
 
 def show(report: dict[str, Any]) -> None:

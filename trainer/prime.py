@@ -20,7 +20,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from trainer.base import LoadedBase, load
 from trainer.dataset import Example
@@ -331,14 +333,23 @@ def read(file: Path) -> tuple[list[Item], list[tuple[str, frozenset[str]]]]:
 
 
 def command(
-    prepare_file: Path | None, tasks: Path | None, model: Path, out: Path, recipe: str, minutes: float, ref: str, workers: int
+    model: Annotated[Path, typer.Option(help="the base model's folder, saved by transformers")] = Path("data/base/bundled"),
+    out: Annotated[Path, typer.Option(help="where the primer goes")] = Path("primer"),
+    prepare_to: Annotated[Path | None, typer.Option("--prepare", help="only prepare the corpus, into this file")] = None,
+    tasks: Annotated[Path | None, typer.Option(help="the prepared corpus; without it, it is prepared first")] = None,
+    recipe: Annotated[str, typer.Option()] = "default",
+    minutes: Annotated[float, typer.Option(min=0.1)] = 12.0,
+    workers: Annotated[int, typer.Option(min=0, help="processes that make up users")] = 0,
+    ref: Annotated[str, typer.Option(help="the name that adapters give their base")] = "base/bundled",
 ) -> None:
-    """What `python -m trainer prime` does."""
-    if prepare_file:
-        print(f"{prepare(prepare_file)} items prepared in {prepare_file}")
+    """Makes the primer of a base model, on a GPU in minutes."""
+    if prepare_to:
+        typer.echo(f"{prepare(prepare_to)} items prepared")
         return
-    if tasks is None:
-        raise SystemExit("--tasks FILE is missing; make it with --prepare FILE")
-    prepared, far = read(tasks)
-    base = load(model, ref=ref)
-    print(json.dumps(prime(base, prepared, far, RECIPES[recipe], out, minutes, workers)))
+    with tempfile.TemporaryDirectory() as scratch:
+        if tasks is None:
+            tasks = Path(scratch) / "tasks.json"
+            prepare(tasks)
+        prepared, far = read(tasks)
+    made = prime(load(model, ref=ref), prepared, far, RECIPES[recipe], out, minutes, workers)
+    typer.echo(json.dumps(made["kept_out"]["right"]))

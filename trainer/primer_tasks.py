@@ -165,7 +165,7 @@ def _asked(
 
 def context_examples(pool: Sequence[Item], count: int, rng: random.Random, assistant_name: str = "Hippo") -> list[Example]:
     """`count` questions about facts that stand in the prompt, or do not: the primer's first lesson, before any user."""
-    examples = []
+    examples: list[Example] = []
     while len(examples) < count:
         dealt = rng.sample(list(pool), rng.randint(1, 5) + 1)
         told, other = dealt[:-1], dealt[-1]

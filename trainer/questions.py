@@ -247,7 +247,7 @@ def _leans(token: Token) -> bool:
 
 
 def _full(token: Token) -> str:
-    lowered = token.lower_
+    lowered = str(token.lower_)
     if lowered == "'d":
         return "had" if token.head.tag_ == "VBN" or token.tag_ == "VBD" else "would"
     if lowered == "'s":
@@ -259,7 +259,7 @@ def _span(token: Token) -> str:
     """The text of a token with everything that hangs on it, without punctuation at its ends."""
     subtree = list(token.subtree)
     first, last = subtree[0].i, subtree[-1].i
-    return token.doc[first : last + 1].text.strip(" ,.;:!?-–\"()")
+    return str(token.doc[first : last + 1].text).strip(" ,.;:!?-–\"()")
 
 
 def _mid_sentence(subject: Token) -> str:

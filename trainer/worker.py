@@ -230,7 +230,7 @@ class Worker:
             [stored.fact for stored in facts],
             assistant_name=user.assistant_name,
             seed=self._settings.seed,
-            replay=replay_pairs(base.ref),
+            replay=replay_pairs(base, self._settings.data_dir / "base"),
             mix=self._recipe.mix,
         )
         adapter = self._memory.adapters.reserve(job.user_id, facts, base.ref, adapter_folders.adapter_name)
@@ -267,7 +267,7 @@ class Worker:
                 candidate.dataset.examples,
                 seed=self._settings.seed,
                 folder=candidate.folder,
-                start=start_folder(base.ref, self._recipe),
+                start=start_folder(base, self._recipe),
             )
             for candidate in candidates
         ]
