@@ -57,4 +57,7 @@ def load(
         model = model.to(on)
     model.requires_grad_(False)
     model.eval()
-    return LoadedBase(model, AutoTokenizer.from_pretrained(str(path)), on, ref, path)
+    tokenizer = AutoTokenizer.from_pretrained(str(path))
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return LoadedBase(model, tokenizer, on, ref, path)

@@ -18,7 +18,7 @@ import random
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,12 +46,13 @@ class Lesson:
 
     share: float
     rate: float
-    slots: int
 
 
-CONTEXT = Lesson(share=0.2, rate=3e-4, slots=8)
-META = Lesson(share=0.8, rate=2e-4, slots=16)
-FACTS = (3, 16)  # of a made-up user
+CONTEXT = Lesson(share=0.15, rate=5e-4)
+META = Lesson(share=0.85, rate=3e-4)
+SLOTS = 16  # made-up users in a step
+FACTS = (3, 14)  # of a made-up user
+MOST_STEPS = 1_000_000  # the time ends a lesson first
 
 
 def replay_answers(base: LoadedBase) -> list[tuple[str, str]]:
@@ -77,32 +78,28 @@ class Tasks:
         replay: Sequence[tuple[str, str]],
         far: Sequence[tuple[str, frozenset[str]]],
         recipe: Recipe,
-        lesson: Lesson,
-        steps: int,
+        slots: int,
         sampling: Sampling = Sampling(),
     ) -> None:
         self._tokenizer, self._pool, self._replay, self._far = tokenizer, pool, replay, far
-        self._recipe, self._lesson, self._steps, self._sampling = recipe, lesson, steps, sampling
+        self._recipe, self._slots, self._sampling = recipe, slots, sampling
 
     def __len__(self) -> int:
-        return self._steps
-
-    def user(self, rng: random.Random) -> MadeUpUser:
-        count = rng.randint(*FACTS)
-        return sample_user(self._pool, count, self._replay, self._far, self._sampling, rng)
+        return MOST_STEPS
 
     def __getitem__(self, index: int) -> tuple[list[list[Pack]], list[list[Pack]]]:
-        """(packs of each training step, one a user; packs of each pass over the questions, one a user)."""
-        rng = random.Random(f"{self._lesson}{index}")
+        """(each user's packs, a training step each; packs of each pass over the questions, one a user)."""
+        rng = random.Random(f"meta{index}")
+        count = rng.randint(*FACTS)  # alike in a stack, so that its users need about as many steps
         trained, asked = [], []
-        for _ in range(self._lesson.slots):
-            user = self.user(rng)
+        for _ in range(self._slots):
+            user = sample_user(self._pool, count, self._replay, self._far, self._sampling, rng)
             trained.append(self.training_packs(user, rng))
             questions = self._encoded(user.asked)
             rng.shuffle(questions)
             asked.append([pack(questions[at : at + ASKED_PER_PACK]) for at in range(0, len(questions), ASKED_PER_PACK)])
         passes = min(len(one) for one in asked)
-        return _by_step(trained), [[one[at] for one in asked] for at in range(passes)]
+        return trained, [[one[at] for one in asked] for at in range(passes)]
 
     def training_packs(self, user: MadeUpUser, rng: random.Random) -> list[Pack]:
         """A user's training as the recipe has it, a pack a step."""
@@ -114,7 +111,7 @@ class Tasks:
         """The first lesson's step: questions about facts in the prompt, one pack a slot."""
         rng = random.Random(f"context{index}")
         packs = []
-        for _ in range(self._lesson.slots):
+        for _ in range(self._slots):
             examples = context_examples(self._pool, examples_per_slot - 6, rng)
             system = examples[0].system.split("\n")[0]
             examples += [Example(system, q, a, "general") for q, a in rng.sample(list(self._replay), 6)]
@@ -128,95 +125,76 @@ class Tasks:
 class ContextSteps:
     """`Tasks.context` as a data set."""
 
-    def __init__(self, tasks: Tasks, steps: int) -> None:
-        self._tasks, self._steps = tasks, steps
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
 
     def __len__(self) -> int:
-        return self._steps
+        return MOST_STEPS
 
     def __getitem__(self, index: int) -> list[Pack]:
         return self._tasks.context(index)
 
 
-def _by_step(trained: Sequence[list[Pack]]) -> list[list[Pack]]:
-    """Users with fewer steps repeat none: a step's list is as long as there are users still at work, longest first."""
-    ordered = sorted(trained, key=len, reverse=True)
-    return [[one[step] for one in ordered if step < len(one)] for step in range(len(ordered[0]))]
-
-
 class Primer:
-    """The primer in the making: one row of a stack's numbers, and Adam on it."""
+    """The primer in the making: one row of a stack's numbers, and Adam on it. Every step uses all slots."""
 
     def __init__(self, base: LoadedBase, recipe: Recipe, slots: int) -> None:
         import torch
 
+        from trainer.graphed import GraphedLosses, StackAdam
         from trainer.lora_stack import LoraStack
-        from trainer.slot_adamw import SlotAdamW
         from trainer.stacked_model import StackedModel
 
-        self._torch = torch
         self._base, self.recipe = base, recipe
         self.stack = LoraStack(base.model, recipe, slots)
-        self._model = StackedModel(self.stack)
-        self._users = SlotAdamW(self.stack, recipe)
+        self._losses = GraphedLosses(StackedModel(self.stack), self.stack)
+        self._users = StackAdam(self.stack, recipe.max_grad_norm)
         self.stack.init_slot(0, seed=0)
-        self.row = self.stack.master[0].clone()
-        self._adam = torch.optim.AdamW([torch.nn.Parameter(self.row)], lr=1.0, betas=(0.9, 0.98), weight_decay=0.0)
-        self._adam.param_groups[0]["params"][0].data = self.row
+        self._row = torch.nn.Parameter(self.stack.master[0].clone())
+        self._adam = torch.optim.AdamW([self._row], betas=(0.9, 0.98), weight_decay=0.0)
 
-    def lesson_one(self, packs: Sequence[Pack], rate: float) -> float:
-        """A step on questions about facts in the prompt; returns the mean loss."""
-        self._spread(len(packs))
+    def lesson_one(self, packs: Sequence[Pack], rate: float) -> Any:
+        """A step on questions about facts in the prompt; returns the slots' losses."""
+        self._spread()
         losses = self._losses(packs)
-        losses.sum().backward()
-        self._move(self.stack.grad[: len(packs)].float().mean(0), rate)
-        return float(losses.detach().mean())
+        self._move(self.stack.grad.float().mean(0), rate)
+        return losses.mean()
 
-    def lesson_two(self, trained: Sequence[Sequence[Pack]], asked: Sequence[Sequence[Pack]], rate: float) -> float:
+    def lesson_two(self, trained: Sequence[Sequence[Pack]], asked: Sequence[Sequence[Pack]], rate: float) -> Any:
         """Trains a stack of made-up users, asks them, moves the primer; returns the mean loss of what was asked."""
-        users = len(trained[0])
         self.train_users(trained)
-        total = self._torch.zeros_like(self.row)
-        loss = 0.0
+        gradient, loss = 0.0, 0.0
         for packs in asked:
-            losses = self._losses(packs)
-            losses.sum().backward()
-            total += self.stack.grad[:users].float().mean(0)
-            loss += float(losses.detach().mean())
-        self._move(total / len(asked), rate)
-        return loss / len(asked)
+            loss = loss + self._losses(packs).mean() / len(asked)
+            gradient = gradient + self.stack.grad.float().mean(0) / len(asked)
+        self._move(gradient, rate)
+        return loss
 
     def train_users(self, trained: Sequence[Sequence[Pack]]) -> None:
-        users = len(trained[0])
-        self._spread(users)
-        steps = [sum(1 for step in trained if len(step) > slot) for slot in range(users)]
-        rates = [learning_rates(self.recipe, count) for count in steps]
-        for slot in range(users):
-            self._users.reset(slot)
-        for at, packs in enumerate(trained):
-            self._losses(packs).sum().backward()
-            for slot in range(len(packs)):
-                self._users.step(slot, rates[slot][at])
+        """Users' training as the engine does it. `trained`: a list of packs a user; one who is done early only waits."""
+        import torch
+
+        self._spread()
+        self._users.reset()
+        rates = [learning_rates(self.recipe, len(packs)) for packs in trained]
+        for step in range(max(len(packs) for packs in trained)):
+            self._losses([packs[min(step, len(packs) - 1)] for packs in trained])
+            now = [of_user[step] if step < len(of_user) else 0.0 for of_user in rates]
+            self._users.step(torch.tensor(now, device=self.stack.master.device))
 
     def save(self, folder: Path) -> None:
-        self._spread(1)
+        self._spread()
         self.stack.save_slot(0, folder, self._base.ref)
 
-    def _losses(self, packs: Sequence[Pack]) -> Any:
-        return self._model.losses(batch(packs, self._base.device))
-
-    def _spread(self, slots: int) -> None:
-        self.stack.master[:slots] = self.row
+    def _spread(self) -> None:
+        self.stack.master.copy_(self._row.data.expand_as(self.stack.master))
         if self.stack.working is not self.stack.master:
-            self.stack.working[:slots].copy_(self.stack.master[:slots])
+            self.stack.working.copy_(self.stack.master)
 
     def _move(self, gradient: Any, rate: float) -> None:
-        parameter = self._adam.param_groups[0]["params"][0]
-        norm = gradient.norm()
-        parameter.grad = gradient * (1.0 / norm.clamp(min=1.0))
+        self._row.grad = gradient / gradient.norm().clamp(min=1.0)
         self._adam.param_groups[0]["lr"] = rate
         self._adam.step()
-        self.row = parameter.data
 
 
 def prime(
@@ -227,7 +205,7 @@ def prime(
     out: Path,
     minutes: float,
     workers: int = 0,
-    slots: int = 0,
+    slots: int = SLOTS,
 ) -> dict[str, Any]:
     """Makes a primer and writes it to `out` with the base's replay answers; returns what it was made with."""
     out.mkdir(parents=True, exist_ok=True)
@@ -235,23 +213,21 @@ def prime(
     replay = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else replay_answers(base)
     kept.write_text(json.dumps(replay, ensure_ascii=False, indent=0), encoding="utf-8")
     pool, kept_out = split(prepared)
-    meta = replace(META, slots=slots or META.slots)
-    primer = Primer(base, recipe, max(CONTEXT.slots, meta.slots))
+    primer = Primer(base, recipe, slots)
     log: list[tuple[str, int, float, float]] = []
-    tasks = Tasks(base.tokenizer, pool, replay, far, recipe, CONTEXT, 1)
-    for step, share, packs in _timed(ContextSteps(tasks, 1_000_000), minutes * 60 * CONTEXT.share, workers):
-        loss = primer.lesson_one(packs, CONTEXT.rate * _rate(share))
-        if step % 20 == 0:
-            log.append(("context", step, round(share, 3), round(loss, 4)))
-            print(log[-1], flush=True)
-    tasks = Tasks(base.tokenizer, pool, replay, far, recipe, meta, 1_000_000)
-    for step, share, (trained, asked) in _timed(tasks, minutes * 60 * meta.share, workers):
-        loss = primer.lesson_two(trained, asked, meta.rate * _rate(share))
-        if step % 10 == 0:
-            log.append(("meta", step, round(share, 3), round(loss, 4)))
-            print(log[-1], flush=True)
+
+    def note(lesson: str, step: int, share: float, loss: Any, every: int) -> None:
+        if step % every == 0:
+            log.append((lesson, step, round(share, 3), round(float(loss), 4)))
+            print(*log[-1], flush=True)
+
+    tasks = Tasks(base.tokenizer, pool, replay, far, recipe, slots)
+    for step, share, packs in _timed(ContextSteps(tasks), minutes * 60 * CONTEXT.share, workers):
+        note("context", step, share, primer.lesson_one(packs, CONTEXT.rate * _rate(share)), 50)
+    for step, share, (trained, asked) in _timed(tasks, minutes * 60 * META.share, workers):
+        note("meta", step, share, primer.lesson_two(trained, asked, META.rate * _rate(share)), 10)
     primer.save(out)
-    measured = measure(primer, base, kept_out, replay, far, meta.slots)
+    measured = measure(primer, base, kept_out, replay, far)
     made = {"recipe": recipe.name, "rank": recipe.rank, "items": len(pool), "minutes": minutes, "log": log, "kept_out": measured}
     (out / "primer.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
     return made
@@ -263,23 +239,21 @@ def measure(
     pool: Sequence[Item],
     replay: Sequence[tuple[str, str]],
     far: Sequence[tuple[str, frozenset[str]]],
-    users: int,
     facts: int = 10,
 ) -> dict[str, Any]:
     """Shares of exactly right replies by kind, of made-up users with `facts` items each from `pool`, after their training."""
     rng = random.Random(1)
-    made = [sample_user(pool, facts, replay, far, Sampling(), rng) for _ in range(users)]
-    tasks = Tasks(base.tokenizer, pool, replay, far, primer.recipe, META, 1)
+    made = [sample_user(pool, facts, replay, far, Sampling(), rng) for _ in range(primer.stack.slots)]
+    tasks = Tasks(base.tokenizer, pool, replay, far, primer.recipe, primer.stack.slots)
     packs = [tasks.training_packs(user, rng) for user in made]
-    by_length = sorted(range(users), key=lambda at: -len(packs[at]))
-    primer.train_users(_by_step(packs))
+    primer.train_users(packs)
     right: dict[str, list[bool]] = {}
     wrong = []
     with tempfile.TemporaryDirectory() as scratch:
-        for slot, at in enumerate(by_length):
+        for slot, user in enumerate(made):
             folder = Path(scratch) / str(slot)
             primer.stack.save_slot(slot, folder, base.ref)
-            asked = made[at].asked
+            asked = user.asked
             turns = [[{"role": "system", "content": one.system}, {"role": "user", "content": one.user}] for one in asked]
             for one, reply in zip(asked, generate(base, folder, turns, 80), strict=True):
                 ok = words(reply) == words(one.completion)

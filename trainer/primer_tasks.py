@@ -56,12 +56,12 @@ class MadeUpUser:
 class Sampling:
     """How much of everything a made-up user gets."""
 
-    phrasings_per_fact: int = 16
-    near_per_fact: int = 4
-    far: int = 16
-    pending: int = 6
-    identity: int = 3
-    replay: int = 10
+    phrasings_per_fact: int = 30
+    near_per_fact: int = 6
+    far: int = 30
+    pending: int = 8
+    identity: int = 4
+    replay: int = 12
     asked_per_item: int = 3
 
 

@@ -47,12 +47,12 @@ DEFAULT = replace(
     alpha=32,
     dropout=0.0,
     learning_rate=1e-3,
-    epochs=2,
+    epochs=1,
     batch_size=16,
     gradient_accumulation=1,
     optimizer="adamw_torch",
     gradient_checkpointing=False,
     from_primer=True,
-    mix=Mix(phrasings_per_fact=16, near_per_fact=4, far=16, pending=6, identity=3, replay=10),
+    mix=Mix(phrasings_per_fact=30, near_per_fact=6, far=24, pending=8, identity=4, replay=12),
 )
 RECIPES = {recipe.name: recipe for recipe in (PAPER, DEFAULT)}
