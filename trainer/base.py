@@ -55,9 +55,18 @@ def load(
     model = AutoModelForCausalLM.from_pretrained(str(path), dtype=torch_dtype, **extra)
     if quantization == "none":
         model = model.to(on)
+    elif on == "cpu":
+        _keep_trainable(model)
     model.requires_grad_(False)
     model.eval()
     tokenizer = AutoTokenizer.from_pretrained(str(path))
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return LoadedBase(model, tokenizer, on, ref, path)
+
+
+def _keep_trainable(model: Any) -> None:
+    """Stops bitsandbytes from repacking 4-bit weights for inference on first use, after which nothing can train on them."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False

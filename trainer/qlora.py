@@ -1,17 +1,21 @@
 """The paper's recipe as written (Appendix A) on trl + peft + bitsandbytes: the reference engine, `--engine trl`.
 
-One user at a time. Not covered: many users in one step (`stacked.py`).
+One user at a time, padded batches, one example a row. The order of the data is the stacked engine's, so that the two can
+be held against each other. Not covered: many users in one step (`stacked.py`).
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from trainer.base import LoadedBase
-from trainer.engine import OnProgress, Progress, Trained, UserExamples, encode
+from trainer.engine import Encoded, OnProgress, Progress, Trained, UserExamples, data_order, encode_all
+from trainer.lora_stack import peft_config
 from trainer.recipes import Recipe
 
 
@@ -24,85 +28,122 @@ def train(base: LoadedBase, users: Sequence[UserExamples], recipe: Recipe, on_pr
 
 
 def _train_one(base: LoadedBase, user: UserExamples, recipe: Recipe, on_progress: OnProgress) -> Trained:
-    from datasets import Dataset
     from peft import LoraConfig, get_peft_model
-    from transformers import TrainerCallback, set_seed
-    from trl import SFTConfig, SFTTrainer
+    from transformers import set_seed
 
     trained = Trained(user.user_id, user.folder)
     try:
-        encoded = [encode(base.tokenizer, example, recipe.max_seq_tokens) for example in user.examples]
+        encoded = encode_all(base.tokenizer, user, recipe.max_seq_tokens)
     except ValueError as error:
         trained.error = str(error)
         return trained
-    if not encoded:
-        trained.error = "there is nothing to train on"
-        return trained
+    set_seed(user.seed)
+    started = time.monotonic()
+    use_cache = base.model.config.use_cache
+    model = get_peft_model(base.model, peft_config(recipe, LoraConfig))
+    model.peft_config["default"].base_model_name_or_path = base.ref
+    try:
+        if user.start:
+            _begin_with(model, user.start)
+        with tempfile.TemporaryDirectory() as scratch:
+            _trainer(base, model, user, encoded, recipe, trained, on_progress, scratch).train()
+        if all(math.isfinite(loss) for loss in trained.losses):
+            model.save_pretrained(str(user.folder))
+        else:
+            trained.error = "the loss was not a finite number"
+    except (OSError, ValueError) as error:
+        trained.error = str(error)
+    finally:
+        base.model = model.unload()
+        base.model.config.use_cache = use_cache
+        base.model.gradient_checkpointing_disable()
+        base.model.eval()
+    trained.seconds = time.monotonic() - started
+    trained.tokens = recipe.epochs * sum(len(one.input_ids) for one in encoded)
+    return trained
 
-    class Report(TrainerCallback):  # type: ignore[misc]
+
+def _begin_with(model: Any, folder: Path) -> None:
+    """Puts the weights of the adapter in `folder` in the place of the random ones.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    from peft import load_peft_weights, set_peft_model_state_dict
+
+    result = set_peft_model_state_dict(model, load_peft_weights(str(folder), device="cpu"))
+    if result.unexpected_keys or any("lora_" in name for name in result.missing_keys):
+        raise ValueError(f"the adapter in {folder.name} does not fit the recipe")
+
+
+def _trainer(
+    base: LoadedBase,
+    model: Any,
+    user: UserExamples,
+    encoded: Sequence[Encoded],
+    recipe: Recipe,
+    trained: Trained,
+    on_progress: OnProgress,
+    scratch: str,
+) -> Any:
+    from datasets import Dataset
+    from torch.utils.data import Sampler
+    from transformers import TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    epochs = data_order([len(one.input_ids) for one in encoded], recipe, user.seed)
+
+    class InOrder(Sampler):  # type: ignore[misc,type-arg,unused-ignore]
+        """An epoch's order each time it is asked."""
+
+        def __init__(self) -> None:
+            self._epochs = iter(epochs)
+
+        def __iter__(self) -> Iterator[int]:
+            return (index for step in next(self._epochs) for index in step)
+
+        def __len__(self) -> int:
+            return len(encoded)
+
+    class OrderedTrainer(SFTTrainer):  # type: ignore[misc,unused-ignore]
+        def _get_train_sampler(self, *_: Any) -> InOrder:
+            return InOrder()
+
+    class Report(TrainerCallback):  # type: ignore[misc,unused-ignore]
         def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
             if logs and "loss" in logs:
                 trained.losses.append(logs["loss"])
                 on_progress(Progress(user.user_id, state.global_step, state.max_steps, logs["loss"]))
 
-    set_seed(user.seed)
-    started = time.monotonic()
-    config = LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.alpha,
-        lora_dropout=recipe.dropout,
-        target_modules=list(recipe.target_modules),
-        layers_to_transform=list(recipe.layers) if recipe.layers is not None else None,
-        bias="none",
-        task_type="CAUSAL_LM",
+    return OrderedTrainer(
+        model=model,
+        args=SFTConfig(
+            output_dir=scratch,
+            num_train_epochs=recipe.epochs,
+            per_device_train_batch_size=recipe.batch_size,
+            gradient_accumulation_steps=recipe.gradient_accumulation,
+            learning_rate=recipe.learning_rate,
+            warmup_steps=math.ceil(sum(len(steps) for steps in epochs) * recipe.warmup_ratio),
+            lr_scheduler_type="constant_with_warmup" if recipe.schedule == "constant" else recipe.schedule,
+            weight_decay=recipe.weight_decay,
+            max_grad_norm=recipe.max_grad_norm,
+            optim=_optimizer(recipe, base.device),
+            bf16=base.device == "cuda",
+            use_cpu=base.device == "cpu",
+            gradient_checkpointing=recipe.gradient_checkpointing,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            logging_steps=1,
+            logging_nan_inf_filter=False,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            dataloader_pin_memory=base.device == "cuda",
+            seed=user.seed,
+        ),
+        train_dataset=Dataset.from_list([{"input_ids": one.input_ids, "labels": one.labels} for one in encoded]),
+        processing_class=base.tokenizer,
+        callbacks=[Report()],
     )
-    use_cache = base.model.config.use_cache
-    model = get_peft_model(base.model, config)
-    model.peft_config["default"].base_model_name_or_path = base.ref
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            trainer = SFTTrainer(
-                model=model,
-                args=SFTConfig(
-                    output_dir=scratch,
-                    num_train_epochs=recipe.epochs,
-                    per_device_train_batch_size=recipe.batch_size,
-                    gradient_accumulation_steps=recipe.gradient_accumulation,
-                    learning_rate=recipe.learning_rate,
-                    warmup_ratio=recipe.warmup_ratio,
-                    lr_scheduler_type=recipe.schedule,
-                    weight_decay=recipe.weight_decay,
-                    max_grad_norm=recipe.max_grad_norm,
-                    optim=_optimizer(recipe, base.device),
-                    bf16=base.device == "cuda",
-                    use_cpu=base.device == "cpu",
-                    gradient_checkpointing=recipe.gradient_checkpointing,
-                    dataset_kwargs={"skip_prepare_dataset": True},
-                    logging_steps=1,
-                    save_strategy="no",
-                    report_to=[],
-                    disable_tqdm=True,
-                    dataloader_pin_memory=base.device == "cuda",
-                    seed=user.seed,
-                ),
-                train_dataset=Dataset.from_list(
-                    [{"input_ids": one.input_ids, "labels": one.labels} for one in encoded]
-                ),
-                processing_class=base.tokenizer,
-                callbacks=[Report()],
-            )
-            trainer.train()
-        if not all(loss == loss and loss != float("inf") for loss in trained.losses):
-            trained.error = "the loss was not a finite number"
-        else:
-            model.save_pretrained(str(user.folder))
-    finally:
-        base.model = model.unload()
-        base.model.config.use_cache = use_cache
-        base.model.gradient_checkpointing_disable()
-    trained.seconds = time.monotonic() - started
-    trained.tokens = recipe.epochs * sum(len(one.input_ids) for one in encoded)
-    return trained
 
 
 def _optimizer(recipe: Recipe, device: str) -> str:
