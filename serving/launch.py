@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from serving.base_model import BaseModel
-from serving.settings import ServingSettings
-
-BASE_NAME = "base"  # what a chat without an adapter asks for
+from serving.settings import BASE_NAME, ServingSettings
 
 
 def device(settings: ServingSettings) -> Literal["cpu", "cuda"]:

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 BUNDLED = "bundled"
+BASE_NAME = "base"  # what a chat without an adapter asks the server for
 
 
 class ServingSettings(BaseSettings):

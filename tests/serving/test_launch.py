@@ -12,7 +12,7 @@ import pytest
 
 from serving import launch
 from serving.base_model import BUNDLED_REF, BaseModel
-from serving.settings import BUNDLED, ServingSettings
+from serving.settings import BASE_NAME, BUNDLED, ServingSettings
 from tests.vllm_server import ROOT, environment
 
 BASE = BaseModel("/somewhere/data/base/bundled", BUNDLED_REF)
@@ -31,7 +31,7 @@ def test_base_is_named_as_adapters_name_it_and_runs_from_the_data_folder(tmp_pat
     settings = ServingSettings(data_dir=tmp_path, device="cpu")
     assert flags(settings)["--model"] == "base/bundled"
     assert launch.working_folder(settings) == tmp_path.resolve()
-    assert flags(settings)["--served-model-name"] == launch.BASE_NAME
+    assert flags(settings)["--served-model-name"] == BASE_NAME
 
 
 def test_server_listens_on_loopback_and_takes_adapters_of_the_rank_set(tmp_path: Path) -> None:
