@@ -16,7 +16,7 @@ from bot.conversation import Conversation
 from bot.memory import Memory
 from bot.settings import BotSettings
 from serving.client import ServingClient
-from serving.settings import BASE_NAME, ServingSettings
+from serving.settings import DEFAULT_NAME, ServingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,6 @@ async def assembled(settings: BotSettings, serving: ServingSettings) -> AsyncIte
     with closing(Memory.open(settings.store_path)) as memory:
         async with ServingClient(serving.url, serving.key(), serving.answer_timeout_seconds) as client:
             commands = Commands(memory, settings, serving, client)
-            chat = Chat(memory, settings, client, BASE_NAME)
+            chat = Chat(memory, settings, client, DEFAULT_NAME)
             async with Conversation(memory, settings, commands, chat, client) as conversation:
                 yield Parts(memory, client, conversation)
