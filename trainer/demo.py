@@ -81,6 +81,7 @@ def command(chat: Annotated[bool, typer.Option(help="chat afterwards, in a termi
     serving = ServingSettings()
     serving.data_dir.mkdir(parents=True, exist_ok=True)
     chat = chat and sys.stdin.isatty() and sys.stdout.isatty()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server and the trainer are ended, too
     try:
         with FileLock(str(serving.data_dir / "demo.lock"), timeout=0):
             with console.status(f"Preparing the base model ({serving.base_model}) …"):
