@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from serving import primers
 from serving.base_model import BaseModel
-from serving.settings import ServingSettings
-
-BASE_NAME = "base"  # what a chat without an adapter asks for
+from serving.settings import BASE_NAME, DEFAULT_NAME, ServingSettings
 
 
 def device(settings: ServingSettings) -> Literal["cpu", "cuda"]:
@@ -27,17 +26,21 @@ def device(settings: ServingSettings) -> Literal["cpu", "cuda"]:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def command(settings: ServingSettings, base: BaseModel) -> list[str]:
-    """The argument list. The API key travels in the environment, where a process list does not show it."""
+def command(settings: ServingSettings, base: BaseModel, primer: Path | None) -> list[str]:
+    """The argument list. The API key travels in the environment, where a process list does not show it.
+
+    `primer`: the folder of the adapter that speaks under the default name.
+    """
     args = [
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", base.ref),
-        *("--served-model-name", BASE_NAME),
+        *("--served-model-name", BASE_NAME, *(() if primer else (DEFAULT_NAME,))),
         *("--host", settings.host),
         *("--port", str(settings.port)),
         *("--dtype", "bfloat16"),
         *("--max-model-len", str(settings.max_model_tokens)),
         "--enable-lora",
+        *(("--lora-modules", f"{DEFAULT_NAME}={primer.resolve()}") if primer else ()),
         *("--max-lora-rank", str(settings.max_lora_rank)),
         *("--max-loras", str(settings.max_loras)),
         *("--max-cpu-loras", str(max(settings.max_cpu_loras, settings.max_loras))),
@@ -77,6 +80,6 @@ def exec_server(settings: ServingSettings, base: BaseModel) -> None:
     """Replaces this process by vLLM, so that signals reach it directly."""
     settings.adapters_dir.mkdir(parents=True, exist_ok=True)
     env = environment(settings, os.environ)
-    args = command(settings, base)
+    args = command(settings, base, primers.find(base.ref, Path(base.path)))
     os.chdir(working_folder(settings))
     os.execve(args[0], args, env)

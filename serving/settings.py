@@ -11,6 +11,8 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 BUNDLED = "bundled"
+BASE_NAME = "base"  # the server's name for the bare base model
+DEFAULT_NAME = "default"  # what a chat without an adapter asks for: the base's primer, or the bare base without one
 
 
 class ServingSettings(BaseSettings):

@@ -58,3 +58,27 @@ def model_server(tmp_path_factory: pytest.TempPathFactory, base_model: BaseModel
     data_dir = fresh_data_dir(tmp_path_factory.mktemp("served") / "data", base_model)
     with running_model_server(data_dir) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory, base_model: BaseModel) -> Path:
+    """A base model of two thin layers with random weights and the bundled tokenizer: trains in seconds."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("tiny") / "base"
+    tokenizer = AutoTokenizer.from_pretrained(base_model.path)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -24,7 +24,7 @@ class Facts:
         with self._connection.transaction() as db:
             active = self.active(user_id)
             for stored in active:
-                if stored.fact.text.casefold() == fact.text.casefold():
+                if _same(stored.fact, fact):
                     return Told(stored, already_known=True, replaced=())
             replaced = tuple(stored for stored in active if replaces(fact, stored.fact))
             row = {
@@ -107,6 +107,14 @@ class Facts:
             return exact
         words = set(_words(wanted))
         return [stored for stored in active if words and words <= set(_words(stored.fact.text))]
+
+
+def _same(one: Fact, other: Fact) -> bool:
+    """Whether both say the same: one sentence, but for case and its end, or one value of one attribute."""
+    if one.text.casefold().rstrip(" .!") == other.text.casefold().rstrip(" .!"):
+        return True
+    said = [(fact.subject.casefold(), fact.attribute, fact.value.casefold()) for fact in (one, other)]
+    return bool(one.attribute and one.value) and said[0] == said[1]
 
 
 def _words(text: str) -> list[str]:

@@ -12,14 +12,14 @@ import pytest
 
 from serving import launch
 from serving.base_model import BUNDLED_REF, BaseModel
-from serving.settings import BUNDLED, ServingSettings
+from serving.settings import BASE_NAME, BUNDLED, DEFAULT_NAME, ServingSettings
 from tests.vllm_server import ROOT, environment
 
 BASE = BaseModel("/somewhere/data/base/bundled", BUNDLED_REF)
 
 
 def flags(settings: ServingSettings) -> dict[str, str]:
-    args = launch.command(settings, BASE)[3:]
+    args = launch.command(settings, BASE, None)[3:]
     return {
         arg: args[index + 1] if index + 1 < len(args) and not args[index + 1].startswith("--") else ""
         for index, arg in enumerate(args)
@@ -31,7 +31,17 @@ def test_base_is_named_as_adapters_name_it_and_runs_from_the_data_folder(tmp_pat
     settings = ServingSettings(data_dir=tmp_path, device="cpu")
     assert flags(settings)["--model"] == "base/bundled"
     assert launch.working_folder(settings) == tmp_path.resolve()
-    assert flags(settings)["--served-model-name"] == launch.BASE_NAME
+    assert flags(settings)["--served-model-name"] == BASE_NAME
+
+
+def test_chat_without_an_adapter_meets_the_primer_or_else_the_bare_base(tmp_path: Path) -> None:
+    settings = ServingSettings(data_dir=tmp_path, device="cpu")
+    with_primer, without = launch.command(settings, BASE, tmp_path), launch.command(settings, BASE, None)
+    assert f"{DEFAULT_NAME}={tmp_path}" in with_primer
+    assert DEFAULT_NAME not in with_primer
+    names = without[without.index("--served-model-name") + 1 :][:2]
+    assert names == [BASE_NAME, DEFAULT_NAME]
+    assert "--lora-modules" not in without
 
 
 def test_server_listens_on_loopback_and_takes_adapters_of_the_rank_set(tmp_path: Path) -> None:
@@ -48,7 +58,7 @@ def test_key_is_in_the_environment_and_never_on_the_command_line(tmp_path: Path)
     settings = ServingSettings(data_dir=tmp_path, device="cpu")
     key = settings.key()
     assert len(key) > 30
-    assert not [arg for arg in launch.command(settings, BASE) if key in arg]
+    assert not [arg for arg in launch.command(settings, BASE, None) if key in arg]
     assert launch.environment(settings, {})["VLLM_API_KEY"] == key
 
 
