@@ -24,6 +24,7 @@ from bot.commands import Commands
 from bot.errors import BotError
 from bot.gathering import check_size
 from bot.lanes import Lanes
+from bot.language import pipeline
 from bot.live import LiveJobs
 from bot.memory import Memory
 from bot.memory.records import User
@@ -68,8 +69,10 @@ class Conversation:
         self._live = LiveJobs(memory)
         self._platforms: dict[str, Platform] = {}
         self._loops: list[asyncio.Task[None]] = []
+        self._closing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        await asyncio.to_thread(pipeline)  # now, not in the middle of somebody's first message
         self._loops = [asyncio.create_task(self._answer_kept_messages()), asyncio.create_task(self._keep_house())]
         return self
 
@@ -79,7 +82,12 @@ class Conversation:
         await self.close()
 
     async def close(self) -> None:
-        """Finishes replies in hand; what was not begun waits in the store. Platforms must still be able to send."""
+        """Finishes replies in hand; what was not begun waits in the store. Each platform calls it before it goes."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await self._closing
+
+    async def _close(self) -> None:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -105,7 +113,8 @@ class Conversation:
             return False
         direct = incoming.audience is Audience.DIRECT
         with self._memory.transaction():
-            payload = incoming.to_json() if direct else None
+            answerable_later = incoming.place and incoming.audience is not Audience.DISCREET
+            payload = incoming.to_json() if answerable_later else None
             if not self._memory.inbox.take_in(incoming.speaker.platform, incoming.key, payload):
                 return False
             if direct and admitted is Verdict.ADMITTED:
@@ -118,7 +127,7 @@ class Conversation:
                 return False
             refusal = replies.TOO_FAST.format(limit=self._settings.messages_per_minute, seconds=wait_seconds)
             self._lanes.submit(f"refusal:{incoming.speaker.key}", partial(self._say, surface, refusal))
-            return False
+            return True
         self._enqueue(incoming, surface)
         return True
 

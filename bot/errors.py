@@ -23,3 +23,7 @@ class NotFound(BotError):
 
 class NotNow(BotError):
     """The request is fine but cannot be done at this moment."""
+
+
+class CannotStart(Exception):
+    """The process cannot start; the message names the setting at fault and what to do."""
