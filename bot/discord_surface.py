@@ -55,11 +55,14 @@ async def patiently(call: Callable[[], Awaitable[Result]]) -> Result:
         reraise=True,
     )
     try:
-        return await retrying(call)
+        async for attempt in retrying:
+            with attempt:
+                return await call()
     except discord.Forbidden as error:
         raise Undelivered(f"Discord forbids it (code {error.code})") from error
     except UNREACHABLE as error:
         raise Undelivered(f"Discord cannot be reached ({type(error).__name__})") from error
+    raise AssertionError("tenacity raises when its attempts are used up")
 
 
 def _worth_another_try(error: BaseException) -> bool:
