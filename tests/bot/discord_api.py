@@ -21,6 +21,8 @@ from tests.bot.discord_gateway import Gateway
 from tests.bot.discord_objects import EPHEMERAL, LOADING, Json, snowflake
 
 TOKEN = "token-of-the-stand-in"
+APPLICATION_ID = "100000000000001000"
+FIRST_PERSON_ID = 100000000000002001
 API = "/api/v10"
 INTERACTION_SECONDS = 3.0
 MESSAGE_CHARS = 2000
@@ -67,9 +69,9 @@ class Interaction:
 
 class DiscordApi:
     def __init__(self) -> None:
-        self.bot = objects.own_user("1000", "Hippo")
-        self.application_id = "1000"
-        self.channel_id, self.guild_id = "3001", "3000"
+        self.bot = objects.own_user(APPLICATION_ID, "Hippo")
+        self.application_id = APPLICATION_ID
+        self.channel_id, self.guild_id = "100000000000003001", "100000000000003000"
         self._people: dict[str, Json] = {}
         self._private: dict[str, str] = {}  # person's id → channel
         self.messages: dict[str, Json] = {}
@@ -81,6 +83,7 @@ class DiscordApi:
         self.token = TOKEN
         self.interactions: dict[str, Interaction] = {}  # by token
         self.tokens_run_out = False
+        self.keeps_files = True
         self._only_for: dict[str, str] = {}  # ephemeral message → person's id
         self._nonces: dict[str, str] = {}
         self._faults: list[Fault] = []
@@ -129,6 +132,15 @@ class DiscordApi:
         assert self._runner is not None
         await self._runner.cleanup()
 
+    def person(self, name: str) -> Json:
+        if name not in self._people:
+            self._people[name] = objects.user(str(FIRST_PERSON_ID + len(self._people)), name)
+        return self._people[name]
+
+    def private(self, person: Json) -> str:
+        """The channel of the private chat between a person and the bot."""
+        return self._private.setdefault(person["id"], str(5000 + int(person["id"])))
+
     # Faults
 
     def fail(self, method: str, path: str, status: int, **more: Any) -> None:
@@ -173,7 +185,12 @@ class DiscordApi:
         if fault.done_anyway:
             await handler(request)
         if fault.status == 429:
-            body = {"message": "You are being rate limited.", "retry_after": fault.retry_after, "global": False}
+            body = {
+                "message": "You are being rate limited.",
+                "retry_after": fault.retry_after,
+                "global": False,
+                "code": 0,
+            }
             return reply(429, body, {"Retry-After": str(fault.retry_after), "X-RateLimit-Remaining": "0"})
         return reply(fault.status, objects.error(fault.code, "as the test asks"))
 
@@ -362,7 +379,8 @@ class DiscordApi:
 
     def _upload(self, name: str, content: bytes) -> Json:
         held = f"{snowflake()}-{name}"
-        self.files[held] = content
+        if self.keeps_files:
+            self.files[held] = content
         return objects.attachment(name, len(content), f"{self.url}/files/{held}")
 
     def _described(self, schema: str, value: Json) -> None:

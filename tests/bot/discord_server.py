@@ -25,15 +25,6 @@ BOT_DM, IN_GUILD = 1, 0
 
 
 class DiscordServer(DiscordApi):
-    def person(self, name: str) -> Json:
-        if name not in self._people:
-            self._people[name] = objects.user(str(2001 + len(self._people)), name)
-        return self._people[name]
-
-    def private(self, person: Json) -> str:
-        """The channel of the private chat between a person and the bot."""
-        return self._private.setdefault(person["id"], str(5000 + int(person["id"])))
-
     async def write(
         self, person: Json, text: str, files: Sequence[tuple[str, bytes]] = (), *, again: bool = False
     ) -> str:

@@ -1,4 +1,4 @@
-"""The whole bot on the stand-in for Discord: discord.py's own client, the core, the store, the stand-in model server."""
+"""The whole bot on the stand-in for Discord: discord.py's client, the core, the store, the stand-in model server."""
 
 from __future__ import annotations
 
