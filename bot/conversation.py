@@ -28,7 +28,7 @@ from bot.gathering import check_size
 from bot.lanes import Lanes
 from bot.live import LiveJobs
 from bot.memory import Memory
-from bot.memory.records import User
+from bot.memory.records import Place, User
 from bot.replies import Reply
 from bot.settings import BotSettings
 from bot.splitting import split
@@ -112,6 +112,10 @@ class Conversation:
         for payload in self._memory.inbox.waiting(platform.name):
             incoming = Incoming.from_json(payload)
             self._enqueue(incoming, platform.surface(incoming.place))
+
+    def places(self, platform: str) -> list[Place]:
+        """The private chats on a platform, as they were last read; for platforms that must ask for missed messages."""
+        return self._memory.places(platform)
 
     def receive(self, incoming: Incoming, surface: Surface) -> bool:
         """Takes an update in; it is on disk when this returns. False: it is not answered (seen before, or ignored)."""

@@ -23,7 +23,6 @@ from bot.conversation import Conversation
 from bot.discord_commands import slash_commands
 from bot.discord_surface import BUTTON_PREFIX, ChannelSurface, InteractionSurface, patiently
 from bot.errors import CannotStart
-from bot.memory import Memory
 from bot.memory.records import Place
 from bot.settings import BotSettings
 from bot.surface import Attachment, Audience, Incoming, Surface, Undelivered
@@ -46,7 +45,7 @@ READ = (discord.MessageType.default, discord.MessageType.reply)
 Interaction = discord.Interaction[discord.Client]
 
 
-async def run(conversation: Conversation, memory: Memory, settings: BotSettings, stop: asyncio.Event) -> None:
+async def run(settings: BotSettings, conversation: Conversation, stop: asyncio.Event) -> None:
     """Answers on Discord until `stop` is set, then finishes the replies in hand (`conversation.close`) and leaves.
 
     `conversation` is entered already and shared with the other platforms; `settings.discord_token` is set.
@@ -56,16 +55,19 @@ async def run(conversation: Conversation, memory: Memory, settings: BotSettings,
     """
     assert settings.discord_token is not None
     logging.getLogger("discord").setLevel(logging.INFO)  # below that it logs what people write
-    client = DiscordApp(conversation, memory, settings)
+    client = DiscordApp(settings, conversation)
     try:
         await _log_in(client, settings.discord_token.get_secret_value())
         connection = asyncio.create_task(client.connect(), name="discord gateway")
         stopping = asyncio.create_task(stop.wait(), name="discord stop")
-        await asyncio.wait({connection, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if stop.is_set():
-            await conversation.close()
+        try:
+            await asyncio.wait({connection, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                await conversation.close()
+        finally:
+            stopping.cancel()
             await client.close()
-        stopping.cancel()
+            await asyncio.wait({connection})
         await _ended(connection)
     finally:
         await client.close()
@@ -96,7 +98,7 @@ class DiscordApp(discord.Client):
 
     name = PLATFORM
 
-    def __init__(self, conversation: Conversation, memory: Memory, settings: BotSettings) -> None:
+    def __init__(self, settings: BotSettings, conversation: Conversation) -> None:
         super().__init__(
             intents=discord.Intents(guilds=True, guild_messages=True, dm_messages=True),
             allowed_mentions=discord.AllowedMentions.none(),
@@ -105,7 +107,6 @@ class DiscordApp(discord.Client):
             member_cache_flags=discord.MemberCacheFlags.none(),
         )
         self._conversation = conversation
-        self._memory = memory
         self._settings = settings
         self._attached = False
         self._catching_up: asyncio.Task[None] | None = None
@@ -134,7 +135,7 @@ class DiscordApp(discord.Client):
 
     async def on_connect(self) -> None:
         """A new session: what was written since the last one is read. (A resumed session replays it by itself.)"""
-        places = self._memory.places(PLATFORM)  # as they were left: nothing new has been handled yet
+        places = self._conversation.places(PLATFORM)  # as they were left: nothing new has been handled yet
         if not self._attached:
             self._attached = True
             self._conversation.attach(self)

@@ -62,7 +62,7 @@ async def bot_on_discord(
             commands = Commands(memory, bot_settings, serving, client)
             chat = Chat(memory, bot_settings, client, "base")
             async with Conversation(memory, bot_settings, commands, chat, client) as conversation:
-                task = asyncio.create_task(run(conversation, memory, bot_settings, stopping))
+                task = asyncio.create_task(run(bot_settings, conversation, stopping))
                 ready = asyncio.create_task(server.gateway.connected.wait())
                 await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED, timeout=20)
                 ready.cancel()
