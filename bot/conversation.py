@@ -143,15 +143,21 @@ class Conversation:
         return True
 
     def _enqueue(self, incoming: Incoming, surface: Surface) -> None:
+        lane = self._lane(incoming)
+        self._lanes.submit(lane, partial(self._handle, incoming, surface, lane))
+
+    def _lane(self, incoming: Incoming) -> str:
+        """A user's, over all their platforms; a speaker's where no user is involved."""
         stranger = verdict(self._settings, incoming.speaker) is not Verdict.ADMITTED
         if stranger or incoming.audience is Audience.GROUP:
-            lane = incoming.speaker.key
-        else:
-            lane = self.commands.user(incoming.speaker).id
-        self._lanes.submit(lane, partial(self._handle, incoming, surface))
+            return incoming.speaker.key
+        return self.commands.user(incoming.speaker).id
 
-    async def _handle(self, incoming: Incoming, surface: Surface) -> None:
+    async def _handle(self, incoming: Incoming, surface: Surface, lane: str) -> None:
         """The boundary: whatever happens, the speaker gets a sentence and the lane goes on."""
+        if lane != self._lane(incoming):  # /link or /delete_me before it: the speaker is another user now
+            self._enqueue(incoming, surface)
+            return
         in_group = incoming.audience is Audience.GROUP
         try:
             await self._respond(incoming, surface)
