@@ -119,7 +119,7 @@ class DiscordApi:
         app.router.add_get("/files/{name}", self._file)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=4096).start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
         self.gateway.url = f"ws://{host}:{port}/gateway"

@@ -58,7 +58,7 @@ async def bot_on_discord(
     serving = ServingSettings(data_dir=folder)
     stopping = asyncio.Event()
     with addressed_to(server):
-        async with ServingClient(model.url, "key", answer_timeout_seconds=5.0) as client:
+        async with ServingClient(model.url, "key", answer_timeout_seconds=60.0) as client:
             commands = Commands(memory, bot_settings, serving, client)
             chat = Chat(memory, bot_settings, client, "base")
             async with Conversation(memory, bot_settings, commands, chat, client) as conversation:
