@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -22,11 +23,12 @@ from bot.access import MINUTE_SECONDS, Verdict, Window, verdict
 from bot.chat import Chat
 from bot.commands import Commands
 from bot.errors import BotError
+from bot.facts import said_in_passing
 from bot.gathering import check_size
 from bot.lanes import Lanes
 from bot.live import LiveJobs
 from bot.memory import Memory
-from bot.memory.records import User
+from bot.memory.records import Place, User
 from bot.replies import Reply
 from bot.settings import BotSettings
 from bot.splitting import split
@@ -40,6 +42,7 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 30.0  # for replies in hand
 RETRY_SECONDS = 5.0  # between looks whether the model is back
 HOUSEKEEPING_SECONDS = 600.0
+NOTE_SECONDS = 0.05
 OPEN_TO_ALL = frozenset({"start", "help", "privacy"})  # commands answered in groups: they show nobody's data
 
 
@@ -67,10 +70,16 @@ class Conversation:
         self._lanes = Lanes()
         self._live = LiveJobs(memory)
         self._platforms: dict[str, Platform] = {}
+        self._handled: list[str] = []  # keys of updates, not yet noted in the store
         self._loops: list[asyncio.Task[None]] = []
+        self._closing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._loops = [asyncio.create_task(self._answer_kept_messages()), asyncio.create_task(self._keep_house())]
+        await asyncio.to_thread(said_in_passing, "I live in Oslo")  # loads what reads sentences: seconds, now not later
+        self._loops = [
+            asyncio.create_task(_every(RETRY_SECONDS, self._answer_kept_messages), name="kept messages"),
+            asyncio.create_task(_every(HOUSEKEEPING_SECONDS, self._keep_house), name="housekeeping"),
+        ]
         return self
 
     async def __aexit__(
@@ -79,11 +88,17 @@ class Conversation:
         await self.close()
 
     async def close(self) -> None:
-        """Finishes replies in hand; what was not begun waits in the store. Platforms must still be able to send."""
+        """Finishes replies in hand; what was not begun waits in the store. Each platform calls it before it goes."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await self._closing
+
+    async def _close(self) -> None:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self._lanes.close(STOP_SECONDS)
+        self._note_handled()
         await self._live.close()
 
     async def idle(self) -> None:
@@ -98,6 +113,10 @@ class Conversation:
             incoming = Incoming.from_json(payload)
             self._enqueue(incoming, platform.surface(incoming.place))
 
+    def places(self, platform: str) -> list[Place]:
+        """The private chats on a platform, as they were last read; for platforms that must ask for missed messages."""
+        return self._memory.places(platform)
+
     def receive(self, incoming: Incoming, surface: Surface) -> bool:
         """Takes an update in; it is on disk when this returns. False: it is not answered (seen before, or ignored)."""
         admitted = verdict(self._settings, incoming.speaker)
@@ -105,7 +124,8 @@ class Conversation:
             return False
         direct = incoming.audience is Audience.DIRECT
         with self._memory.transaction():
-            payload = incoming.to_json() if direct else None
+            answerable_later = incoming.place and incoming.audience is not Audience.DISCREET
+            payload = incoming.to_json() if answerable_later else None
             if not self._memory.inbox.take_in(incoming.speaker.platform, incoming.key, payload):
                 return False
             if direct and admitted is Verdict.ADMITTED:
@@ -113,25 +133,31 @@ class Conversation:
                 self.commands.user(speaker)
                 self._memory.seen_at(speaker.platform, speaker.platform_user_id, incoming.place, incoming.cursor)
         if wait_seconds := self._window.hit(incoming.speaker.key):
-            self._memory.inbox.done(incoming.key)
+            self._done(incoming.key)
             if not self._window.first_refusal(incoming.speaker.key):
                 return False
             refusal = replies.TOO_FAST.format(limit=self._settings.messages_per_minute, seconds=wait_seconds)
             self._lanes.submit(f"refusal:{incoming.speaker.key}", partial(self._say, surface, refusal))
-            return False
+            return True
         self._enqueue(incoming, surface)
         return True
 
     def _enqueue(self, incoming: Incoming, surface: Surface) -> None:
+        lane = self._lane(incoming)
+        self._lanes.submit(lane, partial(self._handle, incoming, surface, lane))
+
+    def _lane(self, incoming: Incoming) -> str:
+        """A user's, over all their platforms; a speaker's where no user is involved."""
         stranger = verdict(self._settings, incoming.speaker) is not Verdict.ADMITTED
         if stranger or incoming.audience is Audience.GROUP:
-            lane = incoming.speaker.key
-        else:
-            lane = self.commands.user(incoming.speaker).id
-        self._lanes.submit(lane, partial(self._handle, incoming, surface))
+            return incoming.speaker.key
+        return self.commands.user(incoming.speaker).id
 
-    async def _handle(self, incoming: Incoming, surface: Surface) -> None:
+    async def _handle(self, incoming: Incoming, surface: Surface, lane: str) -> None:
         """The boundary: whatever happens, the speaker gets a sentence and the lane goes on."""
+        if lane != self._lane(incoming):  # /link or /delete_me before it: the speaker is another user now
+            self._enqueue(incoming, surface)
+            return
         in_group = incoming.audience is Audience.GROUP
         try:
             await self._respond(incoming, surface)
@@ -142,7 +168,18 @@ class Conversation:
         except Exception:
             log.exception("an update on %s could not be handled", incoming.speaker.platform)
             await self._say(surface, replies.INTERNAL_ERROR)
-        self._memory.inbox.done(incoming.key)  # not after a cancellation: then it is handled after the restart
+        self._done(incoming.key)  # not after a cancellation: then it is handled after the restart
+
+    def _done(self, key: str) -> None:
+        """Notes that an update is handled; several share one write, which keeps nobody waiting."""
+        if not self._handled:
+            asyncio.get_running_loop().call_later(NOTE_SECONDS, self._note_handled)
+        self._handled.append(key)
+
+    def _note_handled(self) -> None:
+        handled, self._handled = self._handled, []
+        if handled:
+            self._memory.inbox.done(handled)
 
     async def _respond(self, incoming: Incoming, surface: Surface) -> None:
         speaker = incoming.speaker
@@ -230,13 +267,11 @@ class Conversation:
 
     async def _answer_kept_messages(self) -> None:
         """Answers what people wrote while the model was away, once it is back."""
-        while True:
-            await asyncio.sleep(RETRY_SECONDS)
-            here = {user_id for user_id, _ in self._memory.turns.waiting() if self._reachable(user_id)}
-            if here and await self._client.healthy():
-                for user_id in here:
-                    if not self._lanes.busy(user_id):  # its lane has the message in hand
-                        self._lanes.submit(user_id, partial(self._answer_kept, user_id))
+        here = {user_id for user_id, _ in self._memory.turns.waiting() if self._reachable(user_id)}
+        if here and await self._client.healthy():
+            for user_id in here:
+                if not self._lanes.busy(user_id):  # its lane has the message in hand
+                    self._lanes.submit(user_id, partial(self._answer_kept, user_id))
 
     async def _answer_kept(self, user_id: str) -> None:
         try:
@@ -251,11 +286,19 @@ class Conversation:
 
     async def _keep_house(self) -> None:
         """Removes what has expired."""
-        while True:
-            self._memory.turns.expire()
-            self._memory.offers.expire()
-            self._memory.inbox.expire()
-            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+        self._memory.turns.expire()
+        self._memory.offers.expire()
+        self._memory.inbox.expire()
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Does the work again and again; one failure (a busy disk) does not end it."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await work()
+        except Exception:
+            log.exception("background work failed; next try in %.0f s", seconds)
 
 
 def _command(incoming: Incoming) -> tuple[str, str]:

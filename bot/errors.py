@@ -3,7 +3,8 @@
 BotError
 ├── NotAFact        the text holds nothing lasting about the user; says what to write instead
 ├── NotFound        what was named is not there
-└── NotNow          allowed, but not at this moment (already running, nothing to do, over a limit)
+├── NotNow          allowed, but not at this moment (already running, nothing to do, over a limit)
+└── CannotStart     for who runs the bot: the setting at fault, and what to do
 """
 
 from __future__ import annotations
@@ -23,3 +24,7 @@ class NotFound(BotError):
 
 class NotNow(BotError):
     """The request is fine but cannot be done at this moment."""
+
+
+class CannotStart(BotError):
+    """The process cannot start; the message names the setting at fault and what to do."""

@@ -72,9 +72,11 @@ class Gathering:
             NotAFact: there is nothing to remember in it.
             NotNow: the user's facts are at their limit.
         """
-        told = self._tell(user, understand(text))
+        facts = understand(text)
+        with self._memory.transaction():
+            told = self._tell(user, facts)
+            question = self._question(user, told) if ask else None
         text = replies.remembered(told)
-        question = self._question(user, told) if ask else None
         return Reply(replies.with_question(text, question) if question else text, self._undo_buttons(user, told))
 
     def await_fact(self, user: User) -> Reply:

@@ -53,13 +53,21 @@ class LiveJobs:
                 now = replies.progress(job, self._memory.jobs.ahead_of(job.id))
                 if there and now != text:
                     text = now
-                    there = await surface.edit(shown.message, Reply(now))
+                    there = await self._edited(shown, surface, now)
                 await asyncio.sleep(max(POLL_SECONDS, surface.pace.seconds_between_edits))
             if job is not None:
                 await self._end(shown, surface, job, there)
         except Undelivered as error:
-            log.info("job %d: its message could not be kept up: %s", shown.job_id, error)
+            log.warning("job %d: its end could not be told: %s", shown.job_id, error)
         self._memory.job_messages.close(shown.id)
+
+    async def _edited(self, shown: JobMessage, surface: Surface, text: str) -> bool:
+        """False: the message is gone for good. One that could not be changed just now is tried again."""
+        try:
+            return await surface.edit(shown.message, Reply(text))
+        except Undelivered as error:
+            log.info("job %d: its message could not be changed: %s", shown.job_id, error)
+            return True
 
     async def _end(self, shown: JobMessage, surface: Surface, job: Job, there: bool) -> None:
         live = self._memory.adapters.live(job.user_id)

@@ -40,7 +40,7 @@ class Incoming:
     `text`: the message, without the mention of the bot; for a command, what follows it.
     `command`: its name, where the platform parses commands itself; a text that starts with "/" is one as well.
     `button`: the action of the button pressed (`replies.Button.action`).
-    `place`: the private chat with the speaker, as `Platform.surface` takes it; "" in groups.
+    `place`: the chat, as `Platform.surface` takes it; "" in a group where it cannot be answered after a restart.
     `cursor`: what the platform needs to ask for later messages of that chat; "" if it needs none.
     """
 

@@ -6,6 +6,7 @@ Not covered: keeping a message until the server is back (the bot does that).
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import httpx
 from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
 
 CONNECT_SECONDS = 5.0
+REPLIES_AT_ONCE = 256  # about what the server batches; more wait here, without a connection that could time out
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,12 @@ class ServingClient:
 
     def __init__(self, url: str, api_key: str, answer_timeout_seconds: float) -> None:
         self._answer_timeout_seconds = answer_timeout_seconds
+        self._turn = asyncio.Semaphore(REPLIES_AT_ONCE)
         self._http = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"},
             timeout=httpx.Timeout(answer_timeout_seconds, connect=CONNECT_SECONDS, pool=None),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=REPLIES_AT_ONCE),
         )
 
     async def __aenter__(self) -> Self:
@@ -73,7 +76,7 @@ class ServingClient:
         }
         finished = False
         try:
-            async with self._http.stream("POST", "/v1/chat/completions", json=body) as response:
+            async with self._turn, self._http.stream("POST", "/v1/chat/completions", json=body) as response:
                 if response.status_code != httpx.codes.OK:
                     await response.aread()
                     raise _refusal(response)

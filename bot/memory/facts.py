@@ -56,7 +56,7 @@ class Facts:
         return True
 
     def forget(self, user_id: str, fact_id: int) -> StoredFact | None:
-        """Forgets a fact and the values it had replaced, and drops the recent turns, which may repeat it.
+        """Forgets a fact and the values it had replaced, and drops the recent turns and offers, which may repeat it.
 
         Rows that the live adapter holds stay, marked forgotten, until the next adapter is live; the others go at once.
         """
@@ -71,6 +71,7 @@ class Facts:
                 [fact_id],
             )
             db.execute("delete from turns where user_id = ?", [user_id])
+            db.execute("delete from offers where user_id = ? and kind != 'batch'", [user_id])
             self.purge_forgotten(user_id)
         return found[0]
 

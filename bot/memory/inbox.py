@@ -5,6 +5,7 @@ A handled update keeps its key alone, for as long as a platform may send it agai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,10 +31,10 @@ class Inbox:
                 ).rowcount
             )
 
-    def done(self, key: str) -> None:
-        """The update has been handled; its text goes."""
+    def done(self, keys: Sequence[str]) -> None:
+        """The updates have been handled; their texts go."""
         with self._connection.transaction() as db:
-            db.execute("update inbox set payload = null where key = ?", [key])
+            db.conn.executemany("update inbox set payload = null where key = ?", [[key] for key in keys])
 
     def waiting(self, platform: str) -> list[str]:
         """Payloads of updates taken in and not handled, oldest first."""

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.bot.discord_server import DiscordServer
 from tests.bot.model_server import ModelServer
+from tests.bot.on_discord import RunningBot, bot_on_discord
 from tests.bot.talk import Talk, talking
 
 
@@ -20,4 +22,18 @@ async def model() -> AsyncIterator[ModelServer]:
 @pytest.fixture
 async def talk(tmp_path: Path, model: ModelServer) -> AsyncIterator[Talk]:
     async with talking(tmp_path, model) as running:
+        yield running
+
+
+@pytest.fixture
+async def discord_server() -> AsyncIterator[DiscordServer]:
+    """Whatever a test does, nothing sent or answered may breach Discord's description."""
+    async with DiscordServer() as server:
+        yield server
+        assert server.breaches == []
+
+
+@pytest.fixture
+async def discord_bot(tmp_path: Path, model: ModelServer, discord_server: DiscordServer) -> AsyncIterator[RunningBot]:
+    async with bot_on_discord(tmp_path, model, discord_server) as running:
         yield running

@@ -163,3 +163,16 @@ async def test_reply_kept_while_away_goes_where_the_person_wrote_last(talk: Talk
     talk.model.status = 200
     await talk.conversation._answer_kept(user_id(talk, "ann", "discord"))
     assert talk.screen("7", "telegram").last.text == "base heard: hello"
+
+
+async def test_messages_after_the_link_share_one_order_over_both_platforms(talk: Talk) -> None:
+    code = await code_for(talk)
+    talk.model.slow_texts = {"one": 0.3}
+    talk.conversation.receive(talk.incoming(f"/link {code}", on="telegram", who="7"), talk.screen("7", "telegram"))
+    talk.conversation.receive(talk.incoming("one"), talk.screen())
+    talk.conversation.receive(talk.incoming("two", on="telegram", who="7"), talk.screen("7", "telegram"))
+    await talk.conversation.idle()
+    assert [asked.text for asked in talk.model.asked] == ["one", "two"]
+    assert talk.screen().texts[1:] == ["base heard: one"]
+    assert talk.screen("7", "telegram").texts[1:] == ["base heard: two"]
+    assert "base heard: one" in str(talk.model.asked[1].messages)
