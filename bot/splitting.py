@@ -24,8 +24,9 @@ def split(text: str, max_chars: int, *, markdown: bool = False) -> list[str]:
     """Parts of at most `max_chars` each; with `markdown`, no part leaves a code block open. [] for a blank text."""
     parts = []
     rest = text.strip()
-    while units(closed(rest) if markdown else rest) > max_chars:
-        part, rest = _cut(rest, max_chars, markdown)
+    room = max_chars - _CLOSING_CHARS if markdown else max_chars
+    while units(rest) > room:
+        part, rest = _cut(rest, room, markdown)
         if part:
             parts.append(part)
     if rest:
@@ -39,17 +40,31 @@ def closed(text: str) -> str:
     return f"{text.rstrip()}\n{fence[1]}" if fence else text
 
 
-def _cut(text: str, max_chars: int, markdown: bool) -> tuple[str, str]:
-    window = _prefix(text, max_chars - _CLOSING_CHARS if markdown else max_chars)
-    fence = _open_fence(window) if markdown else None
+def _cut(text: str, room: int, markdown: bool) -> tuple[str, str]:
+    """The next part, and the rest. What lies beyond `room` does not matter."""
+    window = _prefix(text, room)
+    at = _boundary(window)
+    fence = _open_fence(text[:at]) if markdown else None
     if fence is None:
-        at = _boundary(window)
         return text[:at].rstrip(), text[at:].lstrip()
     if text[: fence.start()].strip():  # the block goes whole into the next message, if it fits there
         return text[: fence.start()].rstrip(), text[fence.start() :].lstrip("\n")
+    if end := _end_of(fence, text, len(window)):
+        return text[:end].rstrip(), text[end:].lstrip()
     line_end = window.rfind("\n")
     at = line_end if line_end > fence.end() else len(window)
     return f"{text[:at].rstrip()}\n{fence[1]}", f"{fence[0].strip()}\n{text[at:].removeprefix(chr(10))}"
+
+
+def _end_of(opened: re.Match[str], text: str, within: int) -> int:
+    """Where a code block ends, if that is `within` the first characters; else 0."""
+    ends = (fence.end() for fence in _FENCE.finditer(text, opened.end()) if _ends(opened, fence))
+    end = next(ends, 0)
+    return end if end <= within and text[end : end + 1] == "\n" else 0
+
+
+def _ends(opened: re.Match[str], fence: re.Match[str]) -> bool:
+    return fence[1] == opened[1] and not fence[2].strip()
 
 
 def _open_fence(text: str) -> re.Match[str] | None:
@@ -58,7 +73,7 @@ def _open_fence(text: str) -> re.Match[str] | None:
     for fence in _FENCE.finditer(text):
         if opened is None:
             opened = fence
-        elif fence[1] == opened[1] and not fence[2].strip():
+        elif _ends(opened, fence):
             opened = None
     return opened
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.splitting import closed, split, units
@@ -79,11 +79,18 @@ def test_code_block_longer_than_a_message_is_closed_and_opened_again() -> None:
     assert "\n".join(part.removeprefix("```python\n").removesuffix("\n```") for part in parts) == lines
 
 
+def test_blank_line_inside_a_code_block_is_no_place_to_cut() -> None:
+    block = "```\nfirst\n\nsecond\n```"
+    parts = split(f"{block}\nAnd that is all there is to it.", 40, markdown=True)
+    assert parts == [block, "And that is all there is to it."]
+
+
 def test_open_code_block_is_closed() -> None:
     assert closed("```\nx = 1") == "```\nx = 1\n```"
     assert closed("done") == "done"
 
 
+@settings(max_examples=400, deadline=None)
 @given(PIECES, st.integers(min_value=30, max_value=80))
 def test_no_part_is_too_long_and_nothing_is_lost(text: str, limit: int) -> None:
     parts = split(text, limit)
@@ -91,6 +98,7 @@ def test_no_part_is_too_long_and_nothing_is_lost(text: str, limit: int) -> None:
     assert re.sub(r"\s", "", "".join(parts)) == re.sub(r"\s", "", text)
 
 
+@settings(max_examples=400, deadline=None)
 @given(PIECES, st.integers(min_value=30, max_value=80))
 def test_markdown_parts_keep_their_words_and_close_their_code(text: str, limit: int) -> None:
     parts = split(text, limit, markdown=True)
@@ -99,6 +107,7 @@ def test_markdown_parts_keep_their_words_and_close_their_code(text: str, limit: 
     assert all(units(part) <= limit for part in parts)
 
 
+@settings(max_examples=400, deadline=None)
 @given(PIECES, st.integers(min_value=30, max_value=80))
 def test_finished_parts_stay_while_the_text_grows(text: str, limit: int) -> None:
     final = split(text, limit, markdown=True)
