@@ -80,6 +80,7 @@ class DiscordApi:
         self.typed: list[str] = []  # channels
         self.breaches: list[str] = []
         self.files: dict[str, bytes] = {}
+        self._received: Json = {}  # the file of the form read last
         self.token = TOKEN
         self.interactions: dict[str, Interaction] = {}  # by token
         self.tokens_run_out = False

@@ -143,5 +143,5 @@ class DiscordServer(DiscordApi):
 
 async def wait_for(condition: Callable[[], Any], seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 (no event tells of it)
+        while not condition():
             await asyncio.sleep(0.01)

@@ -29,7 +29,7 @@ BASE = "base"
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     """Waits for something that happens by itself."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 (no event tells of it)
+        while not condition():
             await asyncio.sleep(0.01)
 
 
