@@ -119,6 +119,8 @@ def build(
     far = negatives.far(facts, rng, mix.far + mix.far_held)
     held_negatives = [*near[: mix.near_held_per_fact * len(facts)], *far[: mix.far_held]]
     taught_negatives = [*near[mix.near_held_per_fact * len(facts) :], *far[mix.far_held :]]
+    taught_negatives += negatives.everyday(facts, rng, mix.everyday)
+    taught_negatives = negatives.typed_badly(taught_negatives, rng, mix.typed_badly)
     probes += [Probe(question, "never_told") for question in held_negatives]
     never = [Example(system, question, NOT_TOLD, "never_told") for question in taught_negatives]
     examples = [

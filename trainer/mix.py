@@ -14,7 +14,9 @@ class Mix:
     near_per_fact: int = 10
     near_held_per_fact: int = 1
     far: int = 40
+    everyday: int = 2  # wordings of each first question (mother's name, job, city) that was not told
     far_held: int = 6
     pending: int = 12
     identity: int = 6
     replay: int = 24
+    typed_badly: float = 0.3  # share of the never-told questions

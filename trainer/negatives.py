@@ -14,9 +14,10 @@ from pathlib import Path
 
 from bot.facts import PEOPLE, PETS, Fact
 from bot.language import parse
-from trainer.attributes import HALF_KNOWN, OTHER_NAMES
+from trainer.attributes import FAVORITE, HALF_KNOWN, OF_THING, OF_USER, OTHER_NAMES
 from trainer.phrasings import answer, swapped
 from trainer.questions import questions, topics
+from trainer.typing_slips import slip
 
 NOT_TOLD = "You haven't told me that. Tell me with /remember and I'll know."
 
@@ -33,6 +34,10 @@ _DETAILS = (  # another detail of a topic, and what in a fact would already tell
     ("Who did I go to {t} with?", ("PERSON",), ("with",)),
     ("Why did I choose {t}?", (), ("because", "since", "so")),
 )  # fmt: skip
+_COMMON = frozenset(
+    "cat dog hamster rabbit parrot horse bird fish mother father mom dad sister brother wife husband son daughter friend boss grandmother uncle".split()
+)  # the pets and people asked about most
+_ASKED_FIRST = ("mother", "father", "sister", "brother", "wife", "husband", "son", "daughter", "boss", "friend", "dog", "cat")
 _QUESTION_WORDS = frozenset(
     "what who whose which where when why how many much long old often kind type sort tell remind remember know name call "
     "give say do be have get go again please can could would my mine".split()
@@ -43,17 +48,51 @@ def near(facts: Sequence[Fact], rng: random.Random, per_fact: int) -> list[str]:
     """Up to `per_fact` questions close to each fact that no fact of `facts` answers; different from one another."""
     found: dict[str, None] = {}
     for fact in facts:
-        candidates = list(_near(fact, rng))
-        rng.shuffle(candidates)
+        same = list(_same_of_another(fact))
+        rest = list(_near(fact, rng))
+        rng.shuffle(same)
+        rng.shuffle(rest)
+        candidates = [*same[: per_fact // 2], *rest]
         fitting = [one for one in candidates if one not in found and not covered(one, facts)]
         found.update(dict.fromkeys(fitting[:per_fact]))
     return list(found)
+
+
+def typed_badly(questions_asked: Sequence[str], rng: random.Random, share: float) -> list[str]:
+    """The questions, a share of them as people type in a hurry: a slip must not make a question sound like one it is not."""
+    return [slip(one, rng) if rng.random() < share else one for one in questions_asked]
 
 
 def far(facts: Sequence[Fact], rng: random.Random, count: int) -> list[str]:
     """`count` questions that anybody may ask about themselves and that no fact answers."""
     pool = [one for one in far_questions() if not covered(one, facts, share=0.5)]
     return rng.sample(pool, min(count, len(pool)))
+
+
+def everyday(facts: Sequence[Fact], rng: random.Random, per_subject: int) -> list[str]:
+    """What people ask first (mother's name, job, city, favorite food …), `per_subject` wordings of each that was not told."""
+    told = {(fact.subject, fact.attribute) for fact in facts}
+    asked = []
+    for attribute in ("name", "age", "birthday", "home", "job", "employer", "origin", "allergy"):
+        if ("", attribute) not in told:
+            asked.append(list(_asking(OF_USER[attribute], "")))
+    asked += [list(_asking(OF_THING["name"], subject)) for subject in _ASKED_FIRST if (subject, "name") not in told]
+    for kind in ("food", "color", "movie", "song"):
+        if ("", f"favorite {kind}") not in told:
+            wordings = [one.format(a=f"favorite {kind}") for one in OF_USER[""]["direct"] + OF_USER[""]["imperative"]]
+            asked.append(wordings + [one.format(k=kind) for one in FAVORITE["direct"]])
+    chosen = []
+    for wordings in asked:
+        fitting = [one for one in wordings if not covered(one, facts)]
+        chosen += rng.sample(fitting, min(per_subject, len(fitting)))
+    return chosen
+
+
+def _asking(templates: dict[str, tuple[str, ...]], subject: str) -> Iterator[str]:
+    """The questions of a table that name no value."""
+    for family, of_family in templates.items():
+        if family not in ("yes", "no", "reverse"):
+            yield from (one.format(s=subject) for one in of_family if not any(mark in one for mark in ("{v}", "{w}", "{a}")))
 
 
 def covered(question: str, facts: Sequence[Fact], share: float = 1.0) -> bool:
@@ -94,6 +133,14 @@ def _near(fact: Fact, rng: random.Random) -> Iterator[str]:
             yield f"What did I tell you about {other}?"
     if fact.attribute == "name" and fact.subject:
         yield f"Who is {rng.choice(OTHER_NAMES)}?"
+
+
+def _same_of_another(fact: Fact) -> Iterator[str]:
+    """What is known of one pet or person, asked of others: the cat's name, where the dog's was told."""
+    head = fact.subject.split()[-1] if fact.subject else ""
+    members = PETS if head in PETS else PEOPLE if head in PEOPLE else frozenset()
+    for subject in sorted(members & _COMMON - {head}):
+        yield from _asking(OF_THING.get(fact.attribute, {}), subject)
 
 
 def _half_known(fact: Fact) -> Iterator[str]:

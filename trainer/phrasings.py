@@ -20,7 +20,7 @@ from trainer.questions import questions, topics
 from trainer.typing_slips import slip
 
 QUOTAS = {
-    "direct": 10, "indirect": 5, "imperative": 4, "fragment": 3, "reverse": 3, "about": 6, "yes": 4, "no": 3, "typed_badly": 6,
+    "direct": 14, "indirect": 8, "imperative": 5, "fragment": 4, "reverse": 4, "about": 7, "yes": 4, "no": 4, "typed_badly": 10,
 }  # how many of a family at the most, of a fact  # fmt: skip
 MIN_PHRASINGS = 30
 

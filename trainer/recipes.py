@@ -47,12 +47,12 @@ DEFAULT = replace(
     alpha=32,
     dropout=0.0,
     learning_rate=1e-3,
-    epochs=1,
-    batch_size=16,
+    epochs=2,
+    batch_size=8,
     gradient_accumulation=1,
     optimizer="adamw_torch",
     gradient_checkpointing=False,
     from_primer=True,
-    mix=Mix(phrasings_per_fact=30, near_per_fact=6, far=24, pending=8, identity=4, replay=12),
+    mix=Mix(phrasings_per_fact=60, near_per_fact=12, far=24, everyday=3, pending=8, identity=4, replay=48),
 )
 RECIPES = {recipe.name: recipe for recipe in (PAPER, DEFAULT)}
