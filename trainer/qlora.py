@@ -69,9 +69,10 @@ def _begin_with(model: Any, folder: Path) -> None:
     Raises:
         ValueError: it does not fit.
     """
-    from peft import load_peft_weights, set_peft_model_state_dict
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
 
-    result = set_peft_model_state_dict(model, load_peft_weights(str(folder), device="cpu"))
+    result = set_peft_model_state_dict(model, load_file(str(folder / "adapter_model.safetensors")))
     if result.unexpected_keys or any("lora_" in name for name in result.missing_keys):
         raise ValueError(f"the adapter in {folder.name} does not fit the recipe")
 

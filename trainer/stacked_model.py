@@ -6,7 +6,8 @@ input and the r-wide products; LoRA is added into the base's output in place; Lo
 stack's rows), no gradient of the input where nothing below is trained, and the last layer and the vocabulary only at the
 tokens that have labels. S slots, L tokens, H hidden.
 
-Not covered: dropout's bit pool is in `slot_dropout.py`; sliding-window attention (packs are shorter than any window).
+Not covered: where dropout's factors come from (`slot_dropout.py`); sliding-window attention (examples are shorter than
+any window).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from trainer.lora_stack import Group, LayerGroups, LoraStack
 from trainer.packing import Batch
 from trainer.slot_dropout import SlotDropout
 
-LOGIT_ROWS = 1024  # rows of the vocabulary's product held at a time
+LOGIT_ROWS = 512  # rows of the vocabulary's product held at a time
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class StackedModel:
         self._stack = stack
         self._dropout = dropout
         self._decoder = stack.model.model
+        self._first = stack.first_layer
         self._head = stack.model.lm_head
         self._anchor = torch.zeros((), device=stack.master.device, requires_grad=True)  # so that autograd comes by
         self._rope = _compiled(_rope) if fused else _rope
@@ -49,13 +51,23 @@ class StackedModel:
         if act != "silu":
             raise ValueError(f"the base model's activation is {act}; trained is silu")
 
+    @property
+    def first_layer(self) -> int:
+        return self._first
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Of one token's vector between two layers."""
+        weight = self._decoder.embed_tokens.weight
+        return int(weight.shape[1] * weight.element_size())
+
     def losses(self, batch: Batch, hidden: Tensor | None = None) -> Tensor:
         """(S,) each slot's mean loss over its labels. `hidden`: outputs below the first adapted layer, if kept."""
         attention = self.attention(batch)
         if hidden is None:
             hidden = self.lower(batch, attention)
         last = len(self._stack.layers) - 1
-        for index in range(self._stack.first_layer, last + 1):
+        for index in range(self._first, last + 1):
             hidden = self._layer(index, hidden, attention, batch.rows if index == last else None)
         hidden = self._norm(self._decoder.norm, hidden)  # (S, R, H)
         return _LabelLoss.apply(hidden, self._head.weight, batch.targets)  # type: ignore[no-any-return, no-untyped-call]
@@ -65,7 +77,7 @@ class StackedModel:
         """(S, L, H) what goes into the first adapted layer; the same whatever the adapters are."""
         attention = attention or self.attention(batch)
         hidden: Tensor = self._decoder.embed_tokens(batch.input_ids)
-        for index in range(self._stack.first_layer):
+        for index in range(self._first):
             hidden = self._layer(index, hidden, attention, None)
         return hidden
 
