@@ -13,7 +13,7 @@ Quantization = Literal["none", "nf4"]
 
 @dataclass(slots=True)
 class LoadedBase:
-    """`model` is a causal LM of transformers whose weights need no gradient; `ref` is what adapters name as their base."""
+    """`model` is a causal LM of transformers without gradients; `ref` is what adapters name as their base."""
 
     model: Any
     tokenizer: Any
@@ -71,15 +71,14 @@ def nf4_arguments(device: str, compute_dtype: Any) -> dict[str, Any]:
 
 
 def few_fragments() -> None:
-    """Before torch first takes memory of the card: packs differ in length, and this keeps the gaps between them usable."""
+    """Before torch first takes memory of the card: packs differ in length, and this keeps gaps between them usable."""
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 
 def freeze(model: Any) -> None:
-    """Makes a model ready to be a base: no gradients, no dropout of its own, 4-bit weights that stay trainable on a CPU."""
+    """Makes a model ready to be a base: no gradients, no dropout of its own, 4-bit weights trainable on a CPU too."""
     model.requires_grad_(False)
     model.eval()
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):  # else the first reply repacks them for inference alone
             module.support_avx512bf16_for_cpu = False
-

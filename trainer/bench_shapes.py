@@ -69,7 +69,9 @@ def random_base(shape: str, device: str, dtype: str, quantization: Quantization)
     if device == "cuda":
         few_fragments()
     settings = dict(SHAPES[shape])
-    config = AutoConfig.for_model(settings.pop("model_type"), **settings, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+    config = AutoConfig.for_model(
+        settings.pop("model_type"), **settings, bos_token_id=1, eos_token_id=2, pad_token_id=0
+    )
     compute_dtype = getattr(torch, dtype)
     torch.manual_seed(0)
     with torch.device(device):

@@ -147,7 +147,7 @@ class LoraStack:
         return self.working[slot].to("cpu", copy=True)
 
     def write(self, snapshot: Any, folder: Path, ref: str) -> None:
-        """`save_slot` of a snapshot taken before; needs neither the slot nor the card, so that it may run in a thread."""
+        """`save_slot` of a snapshot taken before; needs neither the slot nor the card, so it may run in a thread."""
         from peft import LoraConfig
         from safetensors.torch import save_file
 

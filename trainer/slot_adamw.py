@@ -66,7 +66,8 @@ class SlotAdamW:
         else:
             numbers = update_numbers(rate, recipe.weight_decay, self._steps[slot] + 1)
             held = torch.tensor(numbers).to(master.device, non_blocking=True)
-            self._update(master, stack.working[slot], stack.grad[slot], first, second, clip, *held.unbind())
+            working = None if stack.working is stack.master else stack.working[slot]
+            self._update(master, working, stack.grad[slot], first, second, clip, *held.unbind())
         self._steps[slot] += 1
 
 
@@ -78,7 +79,7 @@ def update_numbers(rate: float, decay: float, step: int) -> tuple[float, float, 
 
 def update(
     master: Tensor,
-    working: Tensor,
+    working: Tensor | None,
     grad: Tensor,
     first: Tensor,
     second: Tensor,
@@ -87,9 +88,13 @@ def update(
     rate: Tensor,
     root: Tensor,
 ) -> None:
-    """AdamW on one row, in place; `left`, `rate` and `root` are `update_numbers`."""
+    """AdamW on one row, in place, with the copy to the base's dtype if that is another.
+
+    `left`, `rate` and `root` are `update_numbers`.
+    """
     clipped = grad.float() * clip
     first.mul_(BETA1).add_(clipped, alpha=1 - BETA1)
     second.mul_(BETA2).addcmul_(clipped, clipped, value=1 - BETA2)
     master.mul_(left).sub_(rate * first / (second.sqrt() / root + EPSILON))
-    working.copy_(master)
+    if working is not None:
+        working.copy_(master)

@@ -19,7 +19,9 @@ from trainer.stacked_model import StackedModel
 
 MOST_SLOTS = 64
 CPU_SLOTS = 8
-STATE_BYTES = 16  # a parameter: float32 weight and two moments; the base's dtype's weight and gradient (or float32 gradient)
+STATE_BYTES = (
+    16  # a parameter: float32 weight and two moments; the base's dtype's weight and gradient (or float32 gradient)
+)
 MEMORY_SHARE = 0.92  # of what is free; the rest is for fragments
 
 

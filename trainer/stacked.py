@@ -43,7 +43,7 @@ WRITERS = 2  # threads that write adapters while the next users train
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How many users share a step (0: as many as fit) and which savings are on; all change the time, none the result."""
+    """How many users share a step (0: as many as fit), and which savings are on: of time, never of the result."""
 
     slots: int = 0
     share_prefix: bool = True  # what a step's examples begin with alike is run once
@@ -95,6 +95,20 @@ def train(
     return [run.trained for run in runs]
 
 
+def slots_of(base: LoadedBase, users: Sequence[UserExamples], recipe: Recipe, options: Options) -> int:
+    """How many of the users share a step."""
+    ready = [run for run in (_prepared(base, user, recipe) for user in users) if not run.trained.error]
+    return _slots(base, recipe, options, ready)
+
+
+def _slots(base: LoadedBase, recipe: Recipe, options: Options, ready: Sequence[Run]) -> int:
+    fit = options.slots
+    if not fit:
+        largest = max((run.largest_pack(options.share_prefix) for run in ready), key=lambda one: len(one.input_ids))
+        fit = slots_that_fit(base.model, recipe, largest, base.device)
+    return min(fit, len(ready))
+
+
 def _prepared(base: LoadedBase, user: UserExamples, recipe: Recipe) -> Run:
     run = Run(user, Trained(user.user_id, user.folder))
     try:
@@ -129,11 +143,7 @@ class _Stack:
         self._writing: list[tuple[Run, Future[None]]] = []
         self._waiting = deque(ready)
         self._active: list[Run] = []
-        slots = options.slots
-        if not slots:
-            largest = max((run.largest_pack(options.share_prefix) for run in ready), key=lambda one: len(one.input_ids))
-            slots = slots_that_fit(base.model, recipe, largest, base.device)
-        self._slots = min(slots, len(ready))
+        self._slots = _slots(base, recipe, options, ready)
         self._stack = LoraStack(base.model, recipe, self._slots)
         self._optimizer = SlotAdamW(self._stack, recipe, options.fused)
         self._dropout = dropout_for(self._stack, recipe)
@@ -168,7 +178,7 @@ class _Stack:
                 raise error
 
     def _step(self, packs: Sequence[Pack]) -> Any:
-        """One optimizer step of every active user; their losses (S,). None: it did not fit the memory, nothing is done."""
+        """One optimizer step of every active user; their losses (S,). None: it did not fit the memory, nothing done."""
         try:
             made = batch(packs, self._base.device, all_rows=not self._options.label_logits)
             length = made.input_ids.shape[1]
@@ -187,7 +197,7 @@ class _Stack:
         return losses.detach()
 
     def _go_on_with_fewer(self) -> None:
-        """Sends half of the active users back to wait and start anew; one who does not fit alone either gets an error."""
+        """Sends half of the active users back to wait and start anew; one who does not fit alone gets an error."""
         torch.cuda.empty_cache()
         self._slots = len(self._active) // 2
         if not self._slots:
@@ -239,7 +249,7 @@ class _Stack:
             run.trained.seconds += time.monotonic() - started
 
     def _leave(self, run: Run) -> None:
-        """Has a user who is done saved, and frees the slot; the last slot's user moves into it, so that no slot is idle."""
+        """Has a user who is done saved, and frees the slot; the last slot's user moves into it, so none is idle."""
         started = time.monotonic()
         slot = self._active.index(run)
         if not run.trained.error:

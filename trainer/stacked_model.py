@@ -3,8 +3,8 @@
 The decoder of the Llama and Qwen2 families is written out over the base's own weights, because what makes a stack fast
 sits between its layers: one autograd node for the projections that read one input (nothing is kept for them but the
 input and the r-wide products; LoRA is added into the base's output in place; LoRA's gradients go straight into the
-stack's rows), no gradient of the input where nothing below is trained, and the last layer and the vocabulary only at the
-tokens that have labels. S slots, L tokens, H hidden.
+stack's rows), no gradient of the input where nothing below is trained, the last layer and the vocabulary only at tokens
+that have labels. S slots, L tokens, H hidden.
 
 Not covered: where dropout's factors come from (`slot_dropout.py`); sliding-window attention (examples are shorter than
 any window).
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from trainer.lora_stack import Group, LayerGroups, LoraStack
 from trainer.packing import Batch
@@ -97,7 +97,7 @@ class StackedModel:
         if rows is not None:
             query, mask, hidden = _at(query, rows, 2), _at(mask, rows, 2), _at(hidden, rows, 1)
         repeats = layer.self_attn.num_key_value_groups
-        mixed = F.scaled_dot_product_attention(
+        mixed = functional.scaled_dot_product_attention(
             query, _repeated(key, repeats), _repeated(value, repeats), attn_mask=mask, scale=layer.self_attn.scaling
         )
         (attended,) = self._project(groups, "o", mixed.transpose(1, 2).flatten(2))
@@ -116,7 +116,7 @@ class StackedModel:
 
     @staticmethod
     def _norm(norm: Any, x: Tensor) -> Tensor:
-        return F.rms_norm(x, (x.shape[-1],), norm.weight, norm.variance_epsilon)
+        return functional.rms_norm(x, (x.shape[-1],), norm.weight, norm.variance_epsilon)
 
 
 class _Projections(torch.autograd.Function):
@@ -127,7 +127,7 @@ class _Projections(torch.autograd.Function):
         ctx: Any, x: Tensor, _anchor: Tensor, group: Group, dropout: SlotDropout | None, offsets: Tensor | None
     ) -> tuple[Tensor, ...]:
         outs = tuple(
-            F.linear(x, frozen_weight(one.linear, x.dtype), one.linear.bias) for one in group.projections
+            functional.linear(x, frozen_weight(one.linear, x.dtype), one.linear.bias) for one in group.projections
         )
         ctx.group, ctx.dropout = group, dropout
         if not group.adapted:
@@ -189,17 +189,17 @@ class Swiglu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
         ctx.save_for_backward(gate, up)
-        return F.silu(gate).mul_(up)
+        return functional.silu(gate).mul_(up)
 
     @staticmethod
     def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors
         d_gate = torch.ops.aten.silu_backward(d_out * up, gate)
-        return d_gate, F.silu(gate).mul_(d_out)
+        return d_gate, functional.silu(gate).mul_(d_out)
 
 
 def _swiglu_forward(gate: Tensor, up: Tensor) -> Tensor:
-    return F.silu(gate) * up
+    return functional.silu(gate) * up
 
 
 def _swiglu_backward(d_out: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
@@ -239,7 +239,7 @@ class _LabelLoss(torch.autograd.Function):
         d_hidden = torch.empty_like(rows) if hidden.requires_grad else None
         for start in range(0, len(rows), LOGIT_ROWS):
             part = slice(start, start + LOGIT_ROWS)
-            log_shares = F.log_softmax(F.linear(rows[part], weight).float(), dim=-1)
+            log_shares = functional.log_softmax(functional.linear(rows[part], weight).float(), dim=-1)
             aim = aims[part, None]
             losses[part] = -log_shares.gather(1, aim).squeeze(1)
             if d_hidden is not None:
@@ -260,7 +260,8 @@ def frozen_weight(linear: Any, dtype: torch.dtype) -> Tensor:
     weight = linear.weight
     state = getattr(weight, "quant_state", None)
     if state is None:
-        return weight  # type: ignore[no-any-return]
+        plain: Tensor = weight
+        return plain
     from bitsandbytes.functional import dequantize_4bit
 
     made: Tensor = dequantize_4bit(weight.data, state).to(dtype)
@@ -286,7 +287,8 @@ def _repeated(x: Tensor, repeats: int) -> Tensor:
     """Each key and value head once for every query head that reads it."""
     if repeats == 1:
         return x
-    return x[:, :, None].expand(-1, -1, repeats, -1, -1).flatten(1, 2)
+    made: Tensor = x[:, :, None].expand(-1, -1, repeats, -1, -1).flatten(1, 2)
+    return made
 
 
 def _at(x: Tensor, rows: Tensor, dim: int) -> Tensor:
@@ -298,7 +300,8 @@ def _at(x: Tensor, rows: Tensor, dim: int) -> Tensor:
 
 
 def _columns(x: Tensor, start: int, count: int) -> Tensor:
-    return x[:, :, start : start + count]
+    made: Tensor = x[:, :, start : start + count]
+    return made
 
 
 _COMPILED: dict[Any, Any] = {}

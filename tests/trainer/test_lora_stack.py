@@ -35,7 +35,7 @@ def filled(base: LoadedBase, recipe: Recipe, slots: int) -> LoraStack:
 
 
 def loss_by_peft(base: LoadedBase, folder: Path, of: list[Encoded]) -> float:
-    """The plain way: each example alone in a row through transformers and PEFT, all logits, one mean over the labels."""
+    """The plain way: each example alone in a row through transformers and PEFT, all logits, one mean over labels."""
     model = PeftModel.from_pretrained(base.model, str(folder))
     total, count = 0.0, 0
     with torch.no_grad():

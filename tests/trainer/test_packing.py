@@ -1,4 +1,4 @@
-"""A pack holds each example's tokens, positions and labels, what is alike once, and shows a token its own example only."""
+"""A pack holds each example's tokens, positions and labels, what is alike once, and keeps examples apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference engine trains as the stacked one does: same order, same start, same losses, same weights, PEFT's files."""
+"""The reference engine trains as the stacked one does: same order, same start, same losses, same weights."""
 
 from __future__ import annotations
 

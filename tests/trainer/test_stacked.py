@@ -1,4 +1,4 @@
-"""A stack gives each user what training alone would, what peft's own loop gives, and each saving changes nothing but time.
+"""A stack gives each user what training alone would and what peft's own loop gives; savings change nothing but time.
 
 Small random models of both families; the bundled model under `slow`.
 """
@@ -57,7 +57,7 @@ def assert_same(one: Trained, other: Trained, tolerance: float = 2e-5) -> None:
 
 
 def alone_by_peft(base: LoadedBase, user: UserExamples, recipe: Recipe, start: Path) -> tuple[list[float], Any]:
-    """The user trained with peft and torch alone: one example a row, one after the other, torch's AdamW and clipping."""
+    """The user trained with peft and torch alone: one example a row, torch's AdamW and clipping."""
     model = PeftModel.from_pretrained(base.model, str(start), is_trainable=True)
     values = [value for value in model.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(values, lr=1.0, weight_decay=recipe.weight_decay)
@@ -109,7 +109,9 @@ def test_a_stack_trains_as_peft_does(
 ) -> None:
     users = make_users(5, 7, 2)
     for user, result in zip(users, run(small_base, users, recipe), strict=True):
-        losses, trained = alone_by_peft(small_base, user, recipe, beginning(small_base, user, recipe, tmp_path / "start"))
+        losses, trained = alone_by_peft(
+            small_base, user, recipe, beginning(small_base, user, recipe, tmp_path / "start")
+        )
         assert result.losses == pytest.approx(losses, rel=2e-5)
         assert len(losses) < 3 or losses[-1] < losses[0] - 0.01, "it learns once the warm-up is over"
         mine = weights(result.folder)
@@ -171,7 +173,7 @@ def test_the_lower_layers_run_once_a_user_where_adapters_sit_above_them(
         return counting(x, weight, bias)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trainer.stacked_model.F.linear", linear)
+        patch.setattr("trainer.stacked_model.functional.linear", linear)
         run(llama_base, make_users(5, 7), replace(recipe, layers=(1, 2), epochs=4))
     assert len(calls) == 2
 
@@ -208,7 +210,9 @@ def test_one_users_nan_is_that_users_error_and_nobody_elses(
     results = run(llama_base, users, recipe)
     assert results[1].error == "the loss was not a finite number"
     assert not users[1].folder.exists()
-    others = run(llama_base, make_users(5, 7, 2, 4, run="without")[:1] + make_users(5, 7, 2, 4, run="without")[2:], recipe)
+    others = run(
+        llama_base, make_users(5, 7, 2, 4, run="without")[:1] + make_users(5, 7, 2, 4, run="without")[2:], recipe
+    )
     for one, other in zip([results[0], *results[2:]], others, strict=True):
         assert_same(one, other)
 
@@ -334,7 +338,9 @@ def test_progress_counts_every_step_of_every_user(
 ) -> None:
     said: dict[str, list[Progress]] = {}
     users = make_users(5, 9, 2)
-    results = stacked.train(llama_base, users, recipe, lambda one: said.setdefault(one.user_id, []).append(one), Options(slots=2))
+    results = stacked.train(
+        llama_base, users, recipe, lambda one: said.setdefault(one.user_id, []).append(one), Options(slots=2)
+    )
     for result, size in zip(results, (5, 9, 2), strict=True):
         steps = recipe.epochs * -(-size // 3)
         told = said[result.user_id]
