@@ -280,7 +280,8 @@ def _half_turned(x: Tensor) -> Tensor:
 
 def _heads(x: Tensor, head_dim: int) -> Tensor:
     """(S, L, heads × head) → (S, heads, L, head)."""
-    return x.unflatten(2, (-1, head_dim)).transpose(1, 2)
+    made: Tensor = x.unflatten(2, (-1, head_dim)).transpose(1, 2)
+    return made
 
 
 def _repeated(x: Tensor, repeats: int) -> Tensor:
