@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ Quantization = Literal["none", "nf4"]
 
 @dataclass(slots=True)
 class LoadedBase:
-    """`model` is a causal LM of transformers whose weights need no gradient; `ref` is what adapters name as their base."""
+    """`model` is a causal LM of transformers without gradients; `ref` is what adapters name as their base."""
 
     model: Any
     tokenizer: Any
@@ -39,34 +40,45 @@ def load(
     `quantization="nf4"` keeps the linear layers in 4 bits (bitsandbytes, double quantisation), on either device.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     on = pick_device(device)
+    if on == "cuda":
+        few_fragments()
     torch_dtype = getattr(torch, dtype or ("bfloat16" if on == "cuda" else "float32"))
-    extra: dict[str, Any] = {}
-    if quantization == "nf4":
-        extra["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch_dtype,
-        )
-        extra["device_map"] = {"": on}
+    extra = nf4_arguments(on, torch_dtype) if quantization == "nf4" else {}
     model = AutoModelForCausalLM.from_pretrained(str(path), dtype=torch_dtype, **extra)
     if quantization == "none":
         model = model.to(on)
-    elif on == "cpu":
-        _keep_trainable(model)
-    model.requires_grad_(False)
-    model.eval()
+    freeze(model)
     tokenizer = AutoTokenizer.from_pretrained(str(path))
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return LoadedBase(model, tokenizer, on, ref, path)
 
 
-def _keep_trainable(model: Any) -> None:
-    """Stops bitsandbytes from repacking 4-bit weights for inference on first use, after which nothing can train on them."""
+def nf4_arguments(device: str, compute_dtype: Any) -> dict[str, Any]:
+    """What `from_pretrained` needs for the paper's 4-bit weights: NF4, double quantisation."""
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute_dtype,
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
+
+
+def few_fragments() -> None:
+    """Before torch first takes memory of the card: packs differ in length, and this keeps gaps between them usable."""
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+
+
+def freeze(model: Any) -> None:
+    """Makes a model ready to be a base: no gradients, no dropout of its own, 4-bit weights trainable on a CPU too."""
+    model.requires_grad_(False)
+    model.eval()
     for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
+        if hasattr(module, "support_avx512bf16_for_cpu"):  # else the first reply repacks them for inference alone
             module.support_avx512bf16_for_cpu = False

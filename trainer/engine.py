@@ -26,12 +26,12 @@ IGNORED_LABEL = -100  # what torch's cross entropy skips
 class UserExamples:
     """One user's share of a training run. `folder` receives the adapter; `seed` fixes initial weights and order.
 
-    `start` is the folder of an adapter of the same rank and layers whose weights this one begins with; None: PEFT's
-    usual beginning (A random, B zero), drawn from the user's own seed.
+    Examples that are `Encoded` already are taken as they are. `start` is the folder of an adapter of the same rank and
+    layers whose weights this one begins with; None: PEFT's usual beginning (A random, B zero), from the user's seed.
     """
 
     user_id: str
-    examples: Sequence[Example]
+    examples: Sequence[Example | Encoded]
     seed: int
     folder: Path
     start: Path | None = None
@@ -96,7 +96,7 @@ def encode_all(tokenizer: Any, user: UserExamples, max_tokens: int) -> list[Enco
     """
     if not user.examples:
         raise ValueError("there is nothing to train on")
-    return [encode(tokenizer, example, max_tokens) for example in user.examples]
+    return [one if isinstance(one, Encoded) else encode(tokenizer, one, max_tokens) for one in user.examples]
 
 
 def data_order(lengths: Sequence[int], recipe: Recipe, seed: int) -> list[list[list[int]]]:
@@ -126,7 +126,7 @@ def data_order(lengths: Sequence[int], recipe: Recipe, seed: int) -> list[list[l
 
 
 def learning_rates(recipe: Recipe, steps: int) -> list[float]:
-    """The rate of each step, as transformers' scheduler of that name has it: a linear warm-up from 0, then the decay."""
+    """The rate of each step, as transformers' scheduler of that name has it: a linear warm-up from 0, then decay."""
     warmup = math.ceil(steps * recipe.warmup_ratio)
     rates = []
     for step in range(steps):

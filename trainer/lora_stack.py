@@ -116,7 +116,7 @@ class LoraStack:
             bound = 1 / math.sqrt(a.shape[0])
             drawn = torch.empty(a.shape[1], a.shape[0], device=a.device).uniform_(-bound, bound, generator=generator)
             a.copy_(drawn.T)
-        self._refresh(slot)
+        self.refresh(slot)
 
     def load_slot(self, slot: int, folder: Path) -> None:
         """Reads an adapter in PEFT's format of the same rank, layers and projections.
@@ -136,18 +136,25 @@ class LoraStack:
                 value.copy_(read.T)
         if held:
             raise ValueError(f"the adapter in {folder.name} has more than the recipe asks for: {min(held)}")
-        self._refresh(slot)
+        self.refresh(slot)
 
     def save_slot(self, slot: int, folder: Path, ref: str) -> None:
         """Writes the slot in PEFT's format, in the base's dtype. `ref` is what the adapter names as its base."""
+        self.write(self.snapshot(slot), folder, ref)
+
+    def snapshot(self, slot: int) -> Any:
+        """The slot's numbers in the base's dtype, out of the stack and off the card."""
+        return self.working[slot].to("cpu", copy=True)
+
+    def write(self, snapshot: Any, folder: Path, ref: str) -> None:
+        """`save_slot` of a snapshot taken before; needs neither the slot nor the card, so it may run in a thread."""
         from peft import LoraConfig
         from safetensors.torch import save_file
 
-        dtype = self.working.dtype
         tensors = {}
-        for name, a, b in self.factors(slot):
-            tensors[_peft_name(name, "A")] = a.T.to(dtype).contiguous().cpu()
-            tensors[_peft_name(name, "B")] = b.T.to(dtype).contiguous().cpu()
+        for name, a, b in self._factors_of(snapshot):
+            tensors[_peft_name(name, "A")] = a.T.contiguous()
+            tensors[_peft_name(name, "B")] = b.T.contiguous()
         folder.mkdir(parents=True, exist_ok=True)
         save_file(tensors, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
         config = peft_config(self.recipe, LoraConfig)
@@ -158,14 +165,16 @@ class LoraStack:
     def move_slot(self, source: int, target: int) -> None:
         """Copies a slot's numbers over another's."""
         self.master[target].copy_(self.master[source])
-        self._refresh(target)
+        self.refresh(target)
 
     def factors(self, slot: int) -> Iterator[tuple[str, Any, Any]]:
         """Name, A (in, r) and B (r, out) of every adapted projection: views of the slot's float32 row."""
+        return self._factors_of(self.master[slot])
+
+    def _factors_of(self, row: Any) -> Iterator[tuple[str, Any, Any]]:
         start = 0
         for group in self._adapted_groups():
             shapes = _shapes(group)
-            row = self.master[slot]
             a = row[start : start + math.prod(shapes[0])].view(shapes[0])
             start += _aligned(math.prod(shapes[0]))
             for one, shape in zip(group.adapted, shapes[1:], strict=True):
@@ -174,7 +183,8 @@ class LoraStack:
                 start += _aligned(math.prod(shape))
                 yield one.name, a[:, one.column : one.column + group.rank], b
 
-    def _refresh(self, slot: int) -> None:
+    def refresh(self, slot: int) -> None:
+        """Brings what the model computes with up to `master`, after a change of that."""
         if self.working is not self.master:
             self.working[slot].copy_(self.master[slot])
 

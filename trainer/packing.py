@@ -1,6 +1,6 @@
 """Examples of one step as one sequence in which what examples begin with alike is run once.
 
-All examples of a user start with the same system turn, which is half of a short example. Here the examples of a step are
+All examples of a user start with the same system turn, which is half of a short example. Here a step's examples are
 laid out as a tree of tokens: a token that several examples share up to there stands in the pack once. A token sees its
 ancestors alone, so every example is computed as if it stood by itself. In depth-first order a token's descendants are
 the stretch right behind it, so two numbers a token say who sees whom: its own place, and where its stretch ends.

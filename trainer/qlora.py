@@ -1,7 +1,7 @@
 """The paper's recipe as written (Appendix A) on trl + peft + bitsandbytes: the reference engine, `--engine trl`.
 
-One user at a time, padded batches, one example a row. The order of the data is the stacked engine's, so that the two can
-be held against each other. Not covered: many users in one step (`stacked.py`).
+One user at a time, padded batches, one example a row. The order of the data is the stacked engine's, so that the two
+can be held against each other. Not covered: many users in one step (`stacked.py`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _train_one(base: LoadedBase, user: UserExamples, recipe: Recipe, on_progress
         with tempfile.TemporaryDirectory() as scratch:
             _trainer(base, model, user, encoded, recipe, trained, on_progress, scratch).train()
         if all(math.isfinite(loss) for loss in trained.losses):
-            model.save_pretrained(str(user.folder))
+            model.save_pretrained(str(user.folder), save_embedding_layers=False)
         else:
             trained.error = "the loss was not a finite number"
     except (OSError, ValueError) as error:
@@ -69,9 +69,10 @@ def _begin_with(model: Any, folder: Path) -> None:
     Raises:
         ValueError: it does not fit.
     """
-    from peft import load_peft_weights, set_peft_model_state_dict
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
 
-    result = set_peft_model_state_dict(model, load_peft_weights(str(folder), device="cpu"))
+    result = set_peft_model_state_dict(model, load_file(str(folder / "adapter_model.safetensors")))
     if result.unexpected_keys or any("lora_" in name for name in result.missing_keys):
         raise ValueError(f"the adapter in {folder.name} does not fit the recipe")
 
@@ -88,7 +89,7 @@ def _trainer(
 ) -> Any:
     from datasets import Dataset
     from torch.utils.data import Sampler
-    from transformers import TrainerCallback
+    from transformers import PrinterCallback, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
     epochs = data_order([len(one.input_ids) for one in encoded], recipe, user.seed)
@@ -115,7 +116,7 @@ def _trainer(
                 trained.losses.append(logs["loss"])
                 on_progress(Progress(user.user_id, state.global_step, state.max_steps, logs["loss"]))
 
-    return OrderedTrainer(
+    trainer = OrderedTrainer(
         model=model,
         args=SFTConfig(
             output_dir=scratch,
@@ -144,6 +145,8 @@ def _trainer(
         processing_class=base.tokenizer,
         callbacks=[Report()],
     )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def _optimizer(recipe: Recipe, device: str) -> str:

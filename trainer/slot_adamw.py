@@ -28,7 +28,7 @@ class SlotAdamW:
         self._first = torch.zeros_like(stack.master)
         self._second = torch.zeros_like(stack.master)
         self._steps = [0] * stack.slots
-        self._update = torch.compile(_update) if fused else None
+        self._update = torch.compile(update) if fused else None
 
     def reset(self, slot: int) -> None:
         """Before a new user."""
@@ -51,7 +51,7 @@ class SlotAdamW:
         clip = (recipe.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)  # as clip_grad_norm_
         if self._update is None:
             grad = stack.grad[slot].float().mul_(clip)
-            step = torch.tensor(float(self._steps[slot]), device=grad.device)
+            step = torch.full((), float(self._steps[slot]), device=grad.device)
             rest: dict[str, Any] = {"amsgrad": False, "maximize": False, "fused": True}
             adamw(
                 *([master], [grad], [first], [second], [], [step]),
@@ -62,22 +62,39 @@ class SlotAdamW:
                 eps=EPSILON,
                 **rest,
             )
-            if stack.working is not stack.master:
-                stack.working[slot].copy_(master)
+            stack.refresh(slot)
         else:
-            done = self._steps[slot] + 1
-            numbers = [1 - rate * recipe.weight_decay, rate / (1 - BETA1**done), (1 - BETA2**done) ** 0.5]
+            numbers = update_numbers(rate, recipe.weight_decay, self._steps[slot] + 1)
             held = torch.tensor(numbers).to(master.device, non_blocking=True)
-            self._update(master, stack.working[slot], stack.grad[slot], first, second, clip, *held.unbind())
+            working = None if stack.working is stack.master else stack.working[slot]
+            self._update(master, working, stack.grad[slot], first, second, clip, *held.unbind())
         self._steps[slot] += 1
 
 
-def _update(
-    master: Tensor, working: Tensor, grad: Tensor, first: Tensor, second: Tensor, clip: Tensor, keep: Tensor, rate: Tensor, root: Tensor
+def update_numbers(rate: float, decay: float, step: int) -> tuple[float, float, float]:
+    """What `update` needs of the step, the first being 1: what decay leaves, the rate over the first bias correction,
+    and the root of the second bias correction."""
+    return 1 - rate * decay, rate / (1 - BETA1**step), (1 - BETA2**step) ** 0.5
+
+
+def update(
+    master: Tensor,
+    working: Tensor | None,
+    grad: Tensor,
+    first: Tensor,
+    second: Tensor,
+    clip: Tensor,
+    left: Tensor,
+    rate: Tensor,
+    root: Tensor,
 ) -> None:
-    """AdamW on one row. `keep`: 1 - rate · decay; `rate`: over the first bias correction; `root`: of the second."""
+    """AdamW on one row, in place, with the copy to the base's dtype if that is another.
+
+    `left`, `rate` and `root` are `update_numbers`.
+    """
     clipped = grad.float() * clip
     first.mul_(BETA1).add_(clipped, alpha=1 - BETA1)
     second.mul_(BETA2).addcmul_(clipped, clipped, value=1 - BETA2)
-    master.mul_(keep).sub_(rate * first / (second.sqrt() / root + EPSILON))
-    working.copy_(master)
+    master.mul_(left).sub_(rate * first / (second.sqrt() / root + EPSILON))
+    if working is not None:
+        working.copy_(master)

@@ -10,13 +10,16 @@ Not covered: more than one device.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
+from trainer import kept_lower
 from trainer.base import LoadedBase
 from trainer.engine import (
     Encoded,
@@ -31,22 +34,25 @@ from trainer.engine import (
 from trainer.lora_stack import LoraStack
 from trainer.packing import Pack, batch, pack
 from trainer.recipes import Recipe
+from trainer.slot_adamw import SlotAdamW
+from trainer.slot_count import dropout_for, slots_that_fit
+from trainer.stacked_model import StackedModel
 
-MOST_SLOTS = 64
-CPU_SLOTS = 8  # more gain nothing on a CPU
-STATE_BYTES = 16  # a parameter: float32 weight and two moments, and what the base's dtype adds for weight and gradient
-MEMORY_SHARE = 0.92  # of what is free; the rest is for fragments
+WRITERS = 2  # threads that write adapters while the next users train
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Which savings are on; all change the time, none the result. `slots=0`: as many as fit."""
+    """How many users share a step (0: as many as fit), and which savings are on: of time, never of the result."""
 
     slots: int = 0
-    share_prefix: bool = True
-    label_logits: bool = True
-    keep_lower: bool = True
+    share_prefix: bool = True  # what a step's examples begin with alike is run once
+    label_logits: bool = True  # the last layer and the vocabulary only where labels are
+    keep_lower: bool = True  # outputs below the first adapted layer are kept across epochs
     fused: bool = False  # element-wise parts and AdamW under torch.compile
+
+
+DEFAULT_OPTIONS = Options()
 
 
 @dataclass(slots=True)
@@ -58,11 +64,16 @@ class Run:
     encoded: list[Encoded] = field(default_factory=list)
     order: list[list[int]] = field(default_factory=list)  # every step's examples, all epochs
     rates: list[float] = field(default_factory=list)
-    packs: list[Pack] = field(default_factory=list)  # of the first epochs' steps, as far as they were made
-    step: int = 0
+    step: int = 0  # of `order`, the next one to run
+    kept: kept_lower.Kept | None = None
 
-    def next_pack(self, share: bool) -> Pack:
-        return pack([self.encoded[index] for index in self.order[self.step]], share)
+    def pack(self, step: int, share: bool) -> Pack:
+        return pack([self.encoded[index] for index in self.order[step]], share)
+
+    def largest_pack(self, share: bool) -> Pack:
+        """Of the step with the most tokens."""
+        sizes = [sum(len(self.encoded[index].input_ids) for index in step) for step in self.order]
+        return self.pack(sizes.index(max(sizes)), share)
 
 
 def train(
@@ -70,7 +81,7 @@ def train(
     users: Sequence[UserExamples],
     recipe: Recipe,
     on_progress: OnProgress,
-    options: Options = Options(),
+    options: Options = DEFAULT_OPTIONS,
 ) -> list[Trained]:
     """Trains each user's adapter and saves it to the user's folder; `base.model` is not touched.
 
@@ -79,8 +90,23 @@ def train(
     runs = [_prepared(base, user, recipe) for user in users]
     ready = sorted((run for run in runs if not run.trained.error), key=_tokens, reverse=True)
     if ready:
-        _Stack(base, recipe, on_progress, options, ready).run()
+        with ThreadPoolExecutor(WRITERS) as writers:
+            _Stack(base, recipe, on_progress, options, ready, writers).run()
     return [run.trained for run in runs]
+
+
+def slots_of(base: LoadedBase, users: Sequence[UserExamples], recipe: Recipe, options: Options) -> int:
+    """How many of the users share a step."""
+    ready = [run for run in (_prepared(base, user, recipe) for user in users) if not run.trained.error]
+    return _slots(base, recipe, options, ready)
+
+
+def _slots(base: LoadedBase, recipe: Recipe, options: Options, ready: Sequence[Run]) -> int:
+    fit = options.slots
+    if not fit:
+        largest = max((run.largest_pack(options.share_prefix) for run in ready), key=lambda one: len(one.input_ids))
+        fit = slots_that_fit(base.model, recipe, largest, base.device)
+    return min(fit, len(ready))
 
 
 def _prepared(base: LoadedBase, user: UserExamples, recipe: Recipe) -> Run:
@@ -104,23 +130,23 @@ class _Stack:
     """The users of one call on their way through the slots. `active[s]` has slot s."""
 
     def __init__(
-        self, base: LoadedBase, recipe: Recipe, on_progress: OnProgress, options: Options, ready: Sequence[Run]
+        self,
+        base: LoadedBase,
+        recipe: Recipe,
+        on_progress: OnProgress,
+        options: Options,
+        ready: Sequence[Run],
+        writers: ThreadPoolExecutor,
     ) -> None:
-        from trainer.slot_adamw import SlotAdamW
-        from trainer.slot_dropout import SlotDropout
-        from trainer.stacked_model import StackedModel
-
-        self._base, self._recipe, self._on_progress, self._options = base, recipe, on_progress, options
+        self._base, self._on_progress, self._options = base, on_progress, options
+        self._writers = writers
+        self._writing: list[tuple[Run, Future[None]]] = []
         self._waiting = deque(ready)
         self._active: list[Run] = []
-        slots = options.slots or CPU_SLOTS
-        self._stack = LoraStack(base.model, recipe, min(slots, len(ready)))
+        self._slots = _slots(base, recipe, options, ready)
+        self._stack = LoraStack(base.model, recipe, self._slots)
         self._optimizer = SlotAdamW(self._stack, recipe, options.fused)
-        self._dropout = None
-        if recipe.dropout:
-            widest = max(base.model.config.hidden_size, base.model.config.intermediate_size)
-            uses = 4 * len(self._stack.layers)
-            self._dropout = SlotDropout(recipe.dropout, widest, uses, base.model.device, self._stack.working.dtype)
+        self._dropout = dropout_for(self._stack, recipe)
         self._model = StackedModel(self._stack, self._dropout, options.fused)
 
     def run(self) -> None:
@@ -129,33 +155,68 @@ class _Stack:
         while self._active:
             started = time.monotonic()
             losses = self._step(packs)
+            if losses is None:
+                self._go_on_with_fewer()
+                packs = self._packs()
+                continue
             for run in self._active:
                 run.step += 1
             upcoming = self._packs()  # made while a card still computes
-            self._share(packs, losses.tolist(), started)
+            self._book(packs, losses.tolist(), started)
             left = [run for run in self._active if run.trained.error or run.step == len(run.order)]
             for run in left:
                 self._leave(run)
-            self._admit()
-            packs = self._packs() if left else upcoming
+            if left:
+                self._admit()
+                upcoming = self._packs()
+            packs = upcoming
+        for run, written in self._writing:
+            error = written.exception()
+            if isinstance(error, OSError):
+                run.trained.error = f"the adapter could not be written: {error.strerror}"
+            elif error:
+                raise error
 
     def _step(self, packs: Sequence[Pack]) -> Any:
-        """One optimizer step of every active user; their losses (S,)."""
-        made = batch(packs, self._base.device, all_rows=not self._options.label_logits)
-        if self._dropout:
-            seeds = [run.user.seed * 1_000_003 + run.step for run in self._active]
-            self._dropout.begin(seeds, made.input_ids.shape[1])
-        losses = self._model.losses(made)
-        losses.sum().backward()
+        """One optimizer step of every active user; their losses (S,). None: it did not fit the memory, nothing done."""
+        try:
+            made = batch(packs, self._base.device, all_rows=not self._options.label_logits)
+            length = made.input_ids.shape[1]
+            if self._dropout:
+                self._dropout.begin([run.user.seed * 1_000_003 + run.step for run in self._active], length)
+            kept = [run.kept for run in self._active if run.kept]
+            hidden = None
+            if len(kept) == len(packs):
+                hidden = kept_lower.gather(kept, packs, [run.order[run.step] for run in self._active], length)
+            losses = self._model.losses(made, hidden)
+            losses.sum().backward()
+        except torch.OutOfMemoryError:
+            return None
         for slot, run in enumerate(self._active):
             self._optimizer.step(slot, run.rates[run.step])
         return losses.detach()
 
+    def _go_on_with_fewer(self) -> None:
+        """Sends half of the active users back to wait and start anew; one who does not fit alone gets an error."""
+        torch.cuda.empty_cache()
+        self._slots = len(self._active) // 2
+        if not self._slots:
+            self._active[0].trained.error = "its examples do not fit the memory of the training machine"
+            self._leave(self._active[0])
+            self._slots = 1
+            self._admit()
+            return
+        for run in reversed(self._active[self._slots :]):
+            run.step = run.trained.tokens = 0
+            run.trained.losses.clear()
+            self._waiting.appendleft(run)
+        del self._active[self._slots :]
+
     def _packs(self) -> list[Pack]:
         share = self._options.share_prefix
-        return [run.next_pack(share) for run in self._active if run.step < len(run.order)]
+        return [run.pack(run.step, share) for run in self._active if run.step < len(run.order)]
 
-    def _share(self, packs: Sequence[Pack], losses: Sequence[float], started: float) -> None:
+    def _book(self, packs: Sequence[Pack], losses: Sequence[float], started: float) -> None:
         """Books the step: time by tokens, the loss, and progress."""
         tokens = [len(one.input_ids) for one in packs]
         seconds = time.monotonic() - started
@@ -170,7 +231,7 @@ class _Stack:
 
     def _admit(self) -> None:
         """Fills free slots with waiting users."""
-        while self._waiting and len(self._active) < self._stack.slots:
+        while self._waiting and len(self._active) < self._slots:
             run, slot, started = self._waiting.popleft(), len(self._active), time.monotonic()
             try:
                 if run.user.start:
@@ -181,22 +242,25 @@ class _Stack:
                 run.trained.error = str(error)
                 continue
             self._optimizer.reset(slot)
+            if self._options.keep_lower:
+                share = self._options.share_prefix
+                run.kept = kept_lower.keep(self._model, run.encoded, self._base.device, share)
             self._active.append(run)
             run.trained.seconds += time.monotonic() - started
 
     def _leave(self, run: Run) -> None:
-        """Saves a user who is done and frees the slot; the last slot's user moves into it, so that no slot is idle."""
+        """Has a user who is done saved, and frees the slot; the last slot's user moves into it, so none is idle."""
         started = time.monotonic()
         slot = self._active.index(run)
         if not run.trained.error:
-            try:
-                self._stack.save_slot(slot, run.user.folder, self._base.ref)
-            except OSError as error:
-                run.trained.error = f"the adapter could not be written: {error.strerror}"
+            snapshot = self._stack.snapshot(slot)
+            write = self._writers.submit(self._stack.write, snapshot, run.user.folder, self._base.ref)
+            self._writing.append((run, write))
         last = len(self._active) - 1
         if slot != last:
             self._stack.move_slot(last, slot)
             self._optimizer.move(last, slot)
             self._active[slot] = self._active[last]
         self._active.pop()
+        run.kept = None
         run.trained.seconds += time.monotonic() - started

@@ -3,10 +3,11 @@
 The decoder of the Llama and Qwen2 families is written out over the base's own weights, because what makes a stack fast
 sits between its layers: one autograd node for the projections that read one input (nothing is kept for them but the
 input and the r-wide products; LoRA is added into the base's output in place; LoRA's gradients go straight into the
-stack's rows), no gradient of the input where nothing below is trained, and the last layer and the vocabulary only at the
-tokens that have labels. S slots, L tokens, H hidden.
+stack's rows), no gradient of the input where nothing below is trained, the last layer and the vocabulary only at tokens
+that have labels. S slots, L tokens, H hidden.
 
-Not covered: dropout's bit pool is in `slot_dropout.py`; sliding-window attention (packs are shorter than any window).
+Not covered: where dropout's factors come from (`slot_dropout.py`); sliding-window attention (examples are shorter than
+any window).
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from trainer.lora_stack import Group, LayerGroups, LoraStack
 from trainer.packing import Batch
 from trainer.slot_dropout import SlotDropout
 
-LOGIT_ROWS = 1024  # rows of the vocabulary's product held at a time
+LOGIT_ROWS = 512  # rows of the vocabulary's product held at a time
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class StackedModel:
         self._stack = stack
         self._dropout = dropout
         self._decoder = stack.model.model
+        self._first = stack.first_layer
         self._head = stack.model.lm_head
         self._anchor = torch.zeros((), device=stack.master.device, requires_grad=True)  # so that autograd comes by
         self._rope = _compiled(_rope) if fused else _rope
@@ -49,13 +51,23 @@ class StackedModel:
         if act != "silu":
             raise ValueError(f"the base model's activation is {act}; trained is silu")
 
+    @property
+    def first_layer(self) -> int:
+        return self._first
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Of one token's vector between two layers."""
+        weight = self._decoder.embed_tokens.weight
+        return int(weight.shape[1] * weight.element_size())
+
     def losses(self, batch: Batch, hidden: Tensor | None = None) -> Tensor:
         """(S,) each slot's mean loss over its labels. `hidden`: outputs below the first adapted layer, if kept."""
         attention = self.attention(batch)
         if hidden is None:
             hidden = self.lower(batch, attention)
         last = len(self._stack.layers) - 1
-        for index in range(self._stack.first_layer, last + 1):
+        for index in range(self._first, last + 1):
             hidden = self._layer(index, hidden, attention, batch.rows if index == last else None)
         hidden = self._norm(self._decoder.norm, hidden)  # (S, R, H)
         return _LabelLoss.apply(hidden, self._head.weight, batch.targets)  # type: ignore[no-any-return, no-untyped-call]
@@ -65,7 +77,7 @@ class StackedModel:
         """(S, L, H) what goes into the first adapted layer; the same whatever the adapters are."""
         attention = attention or self.attention(batch)
         hidden: Tensor = self._decoder.embed_tokens(batch.input_ids)
-        for index in range(self._stack.first_layer):
+        for index in range(self._first):
             hidden = self._layer(index, hidden, attention, None)
         return hidden
 
@@ -85,7 +97,7 @@ class StackedModel:
         if rows is not None:
             query, mask, hidden = _at(query, rows, 2), _at(mask, rows, 2), _at(hidden, rows, 1)
         repeats = layer.self_attn.num_key_value_groups
-        mixed = F.scaled_dot_product_attention(
+        mixed = functional.scaled_dot_product_attention(
             query, _repeated(key, repeats), _repeated(value, repeats), attn_mask=mask, scale=layer.self_attn.scaling
         )
         (attended,) = self._project(groups, "o", mixed.transpose(1, 2).flatten(2))
@@ -104,7 +116,7 @@ class StackedModel:
 
     @staticmethod
     def _norm(norm: Any, x: Tensor) -> Tensor:
-        return F.rms_norm(x, (x.shape[-1],), norm.weight, norm.variance_epsilon)
+        return functional.rms_norm(x, (x.shape[-1],), norm.weight, norm.variance_epsilon)
 
 
 class _Projections(torch.autograd.Function):
@@ -115,7 +127,7 @@ class _Projections(torch.autograd.Function):
         ctx: Any, x: Tensor, _anchor: Tensor, group: Group, dropout: SlotDropout | None, offsets: Tensor | None
     ) -> tuple[Tensor, ...]:
         outs = tuple(
-            F.linear(x, frozen_weight(one.linear, x.dtype), one.linear.bias) for one in group.projections
+            functional.linear(x, frozen_weight(one.linear, x.dtype), one.linear.bias) for one in group.projections
         )
         ctx.group, ctx.dropout = group, dropout
         if not group.adapted:
@@ -177,17 +189,17 @@ class Swiglu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
         ctx.save_for_backward(gate, up)
-        return F.silu(gate).mul_(up)
+        return functional.silu(gate).mul_(up)
 
     @staticmethod
     def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors
         d_gate = torch.ops.aten.silu_backward(d_out * up, gate)
-        return d_gate, F.silu(gate).mul_(d_out)
+        return d_gate, functional.silu(gate).mul_(d_out)
 
 
 def _swiglu_forward(gate: Tensor, up: Tensor) -> Tensor:
-    return F.silu(gate) * up
+    return functional.silu(gate) * up
 
 
 def _swiglu_backward(d_out: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
@@ -227,7 +239,7 @@ class _LabelLoss(torch.autograd.Function):
         d_hidden = torch.empty_like(rows) if hidden.requires_grad else None
         for start in range(0, len(rows), LOGIT_ROWS):
             part = slice(start, start + LOGIT_ROWS)
-            log_shares = F.log_softmax(F.linear(rows[part], weight).float(), dim=-1)
+            log_shares = functional.log_softmax(functional.linear(rows[part], weight).float(), dim=-1)
             aim = aims[part, None]
             losses[part] = -log_shares.gather(1, aim).squeeze(1)
             if d_hidden is not None:
@@ -248,7 +260,8 @@ def frozen_weight(linear: Any, dtype: torch.dtype) -> Tensor:
     weight = linear.weight
     state = getattr(weight, "quant_state", None)
     if state is None:
-        return weight  # type: ignore[no-any-return]
+        plain: Tensor = weight
+        return plain
     from bitsandbytes.functional import dequantize_4bit
 
     made: Tensor = dequantize_4bit(weight.data, state).to(dtype)
@@ -267,14 +280,16 @@ def _half_turned(x: Tensor) -> Tensor:
 
 def _heads(x: Tensor, head_dim: int) -> Tensor:
     """(S, L, heads × head) → (S, heads, L, head)."""
-    return x.unflatten(2, (-1, head_dim)).transpose(1, 2)
+    made: Tensor = x.unflatten(2, (-1, head_dim)).transpose(1, 2)
+    return made
 
 
 def _repeated(x: Tensor, repeats: int) -> Tensor:
     """Each key and value head once for every query head that reads it."""
     if repeats == 1:
         return x
-    return x[:, :, None].expand(-1, -1, repeats, -1, -1).flatten(1, 2)
+    made: Tensor = x[:, :, None].expand(-1, -1, repeats, -1, -1).flatten(1, 2)
+    return made
 
 
 def _at(x: Tensor, rows: Tensor, dim: int) -> Tensor:
@@ -286,7 +301,8 @@ def _at(x: Tensor, rows: Tensor, dim: int) -> Tensor:
 
 
 def _columns(x: Tensor, start: int, count: int) -> Tensor:
-    return x[:, :, start : start + count]
+    made: Tensor = x[:, :, start : start + count]
+    return made
 
 
 _COMPILED: dict[Any, Any] = {}

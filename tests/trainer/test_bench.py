@@ -1,0 +1,103 @@
+"""The benchmark's figures add up, on a shape that a CPU trains in a blink, and it needs nothing of the bot."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.trainer.conftest import ROOT
+from trainer.__main__ import app
+from trainer.bench import PAPER_RATE_USD_PER_HOUR, Clock, flop_per_user
+from trainer.bench_shapes import random_base, random_users
+from trainer.bench_table import rows
+from trainer.engine import Progress
+from trainer.recipes import PAPER
+from trainer.stacked import Options
+
+
+def bench(tmp_path: Path, *arguments: str) -> dict[str, Any]:
+    out = tmp_path / "out.json"
+    result = CliRunner().invoke(app, ["bench", "--shape", "tiny", "--device", "cpu", "--json", str(out), *arguments])
+    assert result.exit_code == 0, result.output
+    held: dict[str, Any] = json.loads(out.read_text())
+    return held
+
+
+def test_a_run_says_what_a_user_costs_and_what_it_ran_on(tmp_path: Path) -> None:
+    out = bench(tmp_path, "--users", "3", "--users-per-step", "2", "--own-rate", "0.1", "--epochs", "1")
+    (run,) = out["runs"]
+    assert out["ran_on"].keys() == {"device", "torch", "transformers"}
+    assert run["users_per_step"] == 2
+    assert run["usd_per_user"] == pytest.approx(run["seconds_per_user"] / 3600 * PAPER_RATE_USD_PER_HOUR)
+    assert run["usd_per_user_own_rate"] == pytest.approx(run["seconds_per_user"] / 3600 * 0.1)
+    assert run["users_per_hour"] == pytest.approx(3600 / run["seconds_per_user"])
+    assert 0 < run["share_of_ceiling"] < 1
+    assert run["seconds_per_user"] > run["fixed_seconds_per_user"] >= 0
+
+
+def test_sweep_and_plot(tmp_path: Path) -> None:
+    plot = tmp_path / "plots" / "users.png"
+    out = bench(tmp_path, "--users", "1", "--epochs", "1", "--sweep", "1,4", "--plot", str(plot))
+    assert [run["users_per_step"] for run in out["runs"]] == [1, 1, 4]
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_both_engines_in_one_run(tmp_path: Path) -> None:
+    out = bench(tmp_path, "--users", "2", "--engine", "both", "--epochs", "1")
+    assert [run["engine"] for run in out["runs"]] == ["trl", "stacked"]
+    assert out["runs"][0]["quantization"] == "nf4"
+
+
+def test_a_savings_switch_changes_the_work(tmp_path: Path) -> None:
+    (saved,) = bench(tmp_path, "--users", "1", "--epochs", "1")["runs"]
+    (plain,) = bench(tmp_path, "--users", "1", "--epochs", "1", "--no-shared-prefix", "--no-label-logits")["runs"]
+    assert saved["tokens_per_user"] < 0.65 * plain["tokens_per_user"]
+    assert saved["flop_per_user"] < 0.65 * plain["flop_per_user"]
+
+
+def test_users_have_the_papers_tokens(tmp_path: Path) -> None:
+    for user in random_users(3, 512, tmp_path):
+        assert len(user.examples) == 61
+        lengths = [len(one.input_ids) for one in user.examples]  # type: ignore[union-attr]
+        assert sum(lengths) * PAPER.epochs == 15_530
+
+
+def test_flop_are_those_of_the_products() -> None:
+    model = random_base("tiny", "cpu", "float32", "none").model
+    linear = sum(value.numel() for name, value in model.named_parameters() if "proj" in name)
+    lora = PAPER.rank * sum(sum(value.shape) for name, value in model.named_parameters() if "proj" in name)
+    head = model.lm_head.weight.numel()
+    expected = 1000 * (4 * linear + 6 * lora) + PAPER.epochs * 30 * 4 * head
+    assert flop_per_user(model, PAPER, Options(), 1000, 30) == expected
+
+
+def test_the_time_of_fewer_epochs_is_scaled_but_not_the_fixed_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 3.0, 4.0, 5.0, 7.0])
+    monkeypatch.setattr("trainer.bench.time.monotonic", lambda: next(now))
+    clock = Clock(scale=5.0)
+    for step in (1, 2, 3):
+        clock.tick(Progress("user", step, 3, 0.1))
+    clock.stop()
+    assert (clock.fixed, clock.seconds) == (4.0, 4.0 + 3.0 * 5)
+
+
+def test_every_row_of_the_table_has_a_name_of_its_own() -> None:
+    names = [row.name for row in rows(PAPER)]
+    assert len(names) == len(set(names)) > 15
+
+
+def test_training_needs_nothing_of_the_bot() -> None:
+    """A rented card has torch, transformers, peft and typer, and not what the bot and the store are made of."""
+    block = (
+        "import sys; sys.modules.update(dict.fromkeys(['bot', 'spacy', 'pydantic_settings', 'sqlite_utils', 'httpx']))"
+    )
+    names = "trainer.bench, trainer.bench_shapes, trainer.stacked, trainer.qlora, trainer.base"
+    done = subprocess.run([sys.executable, "-c", f"{block}; import {names}"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

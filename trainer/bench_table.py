@@ -1,0 +1,90 @@
+"""The benchmark's table: users per step, rank, base and each saving on and off; and its plot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trainer.base import Quantization
+from trainer.recipes import RECIPES, Recipe
+from trainer.stacked import Options
+
+TABLE_EPOCHS = 2  # of a row; its seconds are scaled up to the recipe's
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run to make."""
+
+    name: str
+    users: int
+    options: Options
+    recipe: Recipe
+    quantization: Quantization = "none"
+    epochs: int = 0  # 0: the recipe's
+
+
+def rows(recipe: Recipe) -> list[Row]:
+    """Most wanted first, because time may run out; what needs the 4-bit base stands together, since it takes making."""
+
+    def row(name: str, users: int, quantization: Quantization = "none", **changes: Any) -> Row:
+        switches = {key: changes.pop(key) for key in list(changes) if key in Options.__slots__}
+        changed: Recipe = replace(changes.pop("recipe", recipe), **changes)
+        return Row(name, users, Options(users, **switches), changed, quantization, TABLE_EPOCHS)
+
+    default = RECIPES["default"]
+    low: dict[str, Any] = {"rank": 8, "alpha": 16}
+    return [
+        *[row(f"{count} users", count) for count in (8, 12, 14, 4, 2, 1)],
+        row("8 users, compiled", 8, fused=True),
+        row("8 users without shared prefix", 8, share_prefix=False),
+        row("8 users without label logits", 8, label_logits=False),
+        row("8 users without dropout", 8, dropout=0.0),
+        row("12 users, default recipe", 12, recipe=default),
+        row("12 users, default recipe, compiled", 12, recipe=default, fused=True),
+        *[row(f"{count} users, rank 8", count, **low) for count in (8, 16, 24)],
+        row("8 users, upper half", 8, layers=tuple(range(14, 28)), dropout=0.0),
+        row(
+            "8 users, upper half, lower layers run in each step",
+            8,
+            layers=tuple(range(14, 28)),
+            dropout=0.0,
+            keep_lower=False,
+        ),
+        *[row(f"{count} users, 4 bits", count, "nf4") for count in (8, 16, 4, 2, 1)],
+        row("16 users, 4 bits, rank 8", 16, "nf4", **low),
+    ]
+
+
+def draw(out: dict[str, Any], path: Path) -> None:
+    """Seconds a user and peak memory against users per step, a line for each base and rank with every saving on."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    lines: dict[str, dict[int, dict[str, Any]]] = {}
+    for run in out["runs"]:
+        plain = run.get("name", "") in _plain_names(run)
+        if plain:
+            lines.setdefault(f"{run['quantization']}, r={run['rank']}", {})[run["users_per_step"]] = run
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for label, points in sorted(lines.items()):
+        users = sorted(points)
+        left.plot(users, [points[count]["seconds_per_user"] for count in users], marker="o", label=label)
+        if all(points[count]["peak_gib"] for count in users):
+            right.plot(users, [points[count]["peak_gib"] for count in users], marker="o", label=label)
+    left.set(xlabel="users in a step", ylabel="seconds a user", yscale="log")
+    right.set(xlabel="users in a step", ylabel="peak memory, GiB", ylim=(0, None))
+    left.legend()
+    figure.suptitle(f"{out['shape']}, {out['ran_on']['device']}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def _plain_names(run: dict[str, Any]) -> set[str]:
+    """What a run with every saving on is called in the table and the sweep."""
+    users = run.get("users_per_step")
+    return {f"{users} users", f"{users} users, rank 8", f"{users} users, 4 bits", f"{users} users, 4 bits, rank 8"}
