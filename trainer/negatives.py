@@ -52,7 +52,7 @@ def near(facts: Sequence[Fact], rng: random.Random, per_fact: int) -> list[str]:
         rest = list(_near(fact, rng))
         rng.shuffle(same)
         rng.shuffle(rest)
-        candidates = [*same[: per_fact // 2], *rest]
+        candidates = [*same[: per_fact * 2 // 3], *rest]
         fitting = [one for one in candidates if one not in found and not covered(one, facts)]
         found.update(dict.fromkeys(fitting[:per_fact]))
     return list(found)

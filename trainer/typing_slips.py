@@ -11,9 +11,17 @@ _CHAT = {
 }  # fmt: skip
 
 
+_OPENERS = ("hey ", "hey, ", "so ", "hi, ", "ok ", "quick question: ", "um ", "sorry, ", "btw ", "hello ")
+_ENDINGS = (" pls", " again", " please", " thx", " now", "??", " btw", " tho")
+
+
 def slip(text: str, rng: random.Random) -> str:
     """The text with one to three slips; never empty, and never with another word's meaning."""
     typed = text
+    if rng.random() < 0.25:
+        typed = rng.choice(_OPENERS) + typed[:1].lower() + typed[1:]
+    if rng.random() < 0.2:
+        typed = typed.rstrip("?.!") + rng.choice(_ENDINGS)
     if rng.random() < 0.75:
         typed = typed.lower()
     if rng.random() < 0.7:
