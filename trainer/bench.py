@@ -69,8 +69,14 @@ class Clock:
         self._begun = time.monotonic()
         self._ticks: list[tuple[float, int]] = []
         self.seconds = self.fixed = 0.0
+        self.together = 0  # users who did their last step in one, the first to be done
+        self._counted = False
 
     def tick(self, progress: Progress) -> None:
+        if progress.step == progress.steps and not self._counted:
+            self.together += 1
+        elif self.together:
+            self._counted = True
         if not self._ticks or self._ticks[-1][1] != progress.step:
             self._ticks.append((time.monotonic(), progress.step))
 
@@ -141,6 +147,7 @@ def command(
     import torch
 
     from trainer.base import few_fragments, pick_device
+    from trainer.bench_shapes import SHAPES
 
     started = time.monotonic()
     on = pick_device(device)  # type: ignore[arg-type,unused-ignore]
@@ -165,8 +172,6 @@ def command(
             json_out.parent.mkdir(parents=True, exist_ok=True)
             json_out.write_text(json.dumps(out, indent=1))
 
-    if engine in ("trl", "both"):
-        note(measure_trl(bench, chosen))
     if engine in ("stacked", "both"):
         note(measure_stacked(bench, Row("asked for", users, options, chosen, _checked(quantization))))
     planned = [
@@ -174,13 +179,15 @@ def command(
         for count in _counts(sweep)
     ]
     if table:
-        planned += rows(chosen)
+        planned += rows(chosen, SHAPES[shape]["num_hidden_layers"])
     until = time.monotonic() + budget_s
     for row in planned:
         if time.monotonic() > until:
             print(f"left out for time: {row.name}", flush=True)
             continue
         note(measure_stacked(bench, row))
+    if engine in ("trl", "both"):
+        note(measure_trl(bench, chosen))
     if plot:
         draw(out, plot)
 
@@ -213,7 +220,7 @@ def measure_stacked(bench: Bench, row: Row) -> dict[str, Any]:
         return {"name": row.name, "engine": "stacked", "users_per_step": row.users, "error": "does not fit the memory"}
     tokens = sum(result.tokens for result in results) // len(results) * row.recipe.epochs // recipe.epochs
     flop = flop_per_user(base.model, row.recipe, row.options, tokens, sum(_labels(user) for user in users) / len(users))
-    made = _measured(bench, "stacked", row.users, slots, row.recipe, row.quantization, row.options, clock, startup)
+    made = _measured(bench, "stacked", row.users, row.recipe, row.quantization, row.options, clock, startup)
     made.tokens_per_user, made.flop_per_user, made.epochs_run = tokens, flop, recipe.epochs
     made.share_of_ceiling = _share(bench, flop, made.seconds_per_user)
     made.final_loss = results[0].losses[-1]
@@ -237,7 +244,7 @@ def measure_trl(bench: Bench, recipe: Recipe) -> dict[str, Any]:
         _check([result])
         clock.stop()
     tokens = result.tokens * recipe.epochs // run.epochs
-    made = _measured(bench, "trl", 1, 1, recipe, "nf4", Options(), clock, startup)
+    made = _measured(bench, "trl", 1, recipe, "nf4", Options(), clock, startup)
     made.options = {}
     made.tokens_per_user, made.epochs_run, made.final_loss = tokens, run.epochs, result.losses[-1]
     made.flop_per_user = flop_per_user(base.model, recipe, Options(label_logits=False), tokens, 0)
@@ -324,7 +331,6 @@ def _measured(
     bench: Bench,
     engine: str,
     users: int,
-    slots: int,
     recipe: Recipe,
     quantization: str,
     options: Options,
@@ -339,7 +345,7 @@ def _measured(
         bench.base.model.config.num_hidden_layers if recipe.layers is None and bench.base else len(recipe.layers or ())
     )
     return Measured(
-        *(engine, users, slots, recipe.name, recipe.rank, layers, recipe.dropout, quantization, switches),
+        *(engine, users, clock.together, recipe.name, recipe.rank, layers, recipe.dropout, quantization, switches),
         seconds_per_user=each,
         usd_per_user=each / 3600 * bench.rate,
         usd_per_user_own_rate=None if bench.own_rate is None else each / 3600 * bench.own_rate,

@@ -25,8 +25,11 @@ class Row:
     epochs: int = 0  # 0: the recipe's
 
 
-def rows(recipe: Recipe) -> list[Row]:
-    """Most wanted first, because time may run out; what needs the 4-bit base stands together, since it takes making."""
+def rows(recipe: Recipe, layers: int) -> list[Row]:
+    """Most wanted first, because time may run out; what needs the 4-bit base stands together, since it takes making.
+
+    `layers`: the base's.
+    """
 
     def row(name: str, users: int, quantization: Quantization = "none", **changes: Any) -> Row:
         switches = {key: changes.pop(key) for key in list(changes) if key in Options.__slots__}
@@ -34,6 +37,7 @@ def rows(recipe: Recipe) -> list[Row]:
         return Row(name, users, Options(users, **switches), changed, quantization, TABLE_EPOCHS)
 
     default = RECIPES["default"]
+    upper = tuple(range(layers // 2, layers))
     low: dict[str, Any] = {"rank": 8, "alpha": 16}
     return [
         *[row(f"{count} users", count) for count in (8, 12, 14, 4, 2, 1)],
@@ -44,11 +48,11 @@ def rows(recipe: Recipe) -> list[Row]:
         row("12 users, default recipe", 12, recipe=default),
         row("12 users, default recipe, compiled", 12, recipe=default, fused=True),
         *[row(f"{count} users, rank 8", count, **low) for count in (8, 16, 24)],
-        row("8 users, upper half", 8, layers=tuple(range(14, 28)), dropout=0.0),
+        row("8 users, upper half", 8, layers=upper, dropout=0.0),
         row(
             "8 users, upper half, lower layers run in each step",
             8,
-            layers=tuple(range(14, 28)),
+            layers=upper,
             dropout=0.0,
             keep_lower=False,
         ),

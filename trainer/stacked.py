@@ -9,6 +9,7 @@ Not covered: more than one device.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import deque
@@ -37,6 +38,8 @@ from trainer.recipes import Recipe
 from trainer.slot_adamw import SlotAdamW
 from trainer.slot_count import dropout_for, slots_that_fit
 from trainer.stacked_model import StackedModel
+
+log = logging.getLogger(__name__)
 
 WRITERS = 2  # threads that write adapters while the next users train
 
@@ -200,6 +203,7 @@ class _Stack:
         """Sends half of the active users back to wait and start anew; one who does not fit alone gets an error."""
         torch.cuda.empty_cache()
         self._slots = len(self._active) // 2
+        log.warning("a step of %d users did not fit the memory", len(self._active))
         if not self._slots:
             self._active[0].trained.error = "its examples do not fit the memory of the training machine"
             self._leave(self._active[0])
