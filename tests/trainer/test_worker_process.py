@@ -5,6 +5,7 @@ The base model is tiny and the gate is open: what counts here is what stands in 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -39,14 +40,17 @@ app(["once"])
 
 
 @pytest.fixture(scope="module")
-def shared_base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the trainer keeps beside a base model (its own answers), made once for all tests here."""
-    return tmp_path_factory.mktemp("shared") / "base"
+def shared_base_dir(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Path:
+    """What the trainer keeps of a base model: its answers to general prompts. A base that babbles would take minutes."""
+    folder = tmp_path_factory.mktemp("shared") / "base"
+    folder.mkdir()
+    digest = hashlib.sha256(str(tiny_base).encode()).hexdigest()[:12]
+    (folder / f"replay-{digest}.json").write_text(json.dumps([["Name a color.", "Blue."], ["Say hi.", "Hi!"]]))
+    return folder
 
 
 @pytest.fixture
 def data_dir(tmp_path: Path, shared_base_dir: Path) -> Path:
-    shared_base_dir.mkdir(exist_ok=True)
     data_dir = tmp_path / "data"
     data_dir.mkdir()
     (data_dir / "base").symlink_to(shared_base_dir)
