@@ -14,7 +14,9 @@ TERMINAL_OWNER = "terminal:me"
 class BotSettings(BaseSettings):
     """Who may use the bot and how it talks. Times in seconds, lengths in tokens or characters."""
 
-    model_config = SettingsConfigDict(env_prefix="BOT_", env_file=".env", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="BOT_", env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True
+    )
 
     data_dir: Path = Field(Path("data"), validation_alias="HIPPO_DATA_DIR")
     discord_token: SecretStr | None = None

@@ -18,7 +18,9 @@ DEFAULT_NAME = "default"  # what a chat without an adapter asks for: the base's 
 class ServingSettings(BaseSettings):
     """Where the model server is and how it runs. Memory in GiB, lengths in tokens, times in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="SERVING_", env_file=".env", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SERVING_", env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True
+    )
 
     data_dir: Path = Field(Path("data"), validation_alias="HIPPO_DATA_DIR")
     base_model: str = BUNDLED  # bundled, a folder, or a hub name such as Qwen/Qwen2.5-7B-Instruct

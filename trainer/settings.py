@@ -20,7 +20,9 @@ CPU_RATE_USD_PER_HOUR = 0.10
 class TrainerSettings(BaseSettings):
     """When, how and on what to train, and what a candidate must reach. Shares are fractions of 1."""
 
-    model_config = SettingsConfigDict(env_prefix="TRAINER_", env_file=".env", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TRAINER_", env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True
+    )
 
     data_dir: Path = Field(Path("data"), validation_alias="HIPPO_DATA_DIR")
     nightly_at: time = time(3, 30)

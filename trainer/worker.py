@@ -93,8 +93,8 @@ class Worker:
         self._memory.adapters.reject_unfinished()
         if taken_up := self._memory.jobs.end_leases():
             log.info("%d jobs of a worker that died are taken up again", taken_up)
-        if strange := self._memory.adapters.retire_other_bases(self._model.ref):
-            log.warning("%d adapters were trained for another base model; their users are trained again", strange)
+        if gone := self._memory.adapters.retire_unservable(self._model.ref, self._published()):
+            log.warning("%d adapters are of another base model or missing on disk; their users are trained again", gone)
         self._tidy()
 
     def run(self) -> None:
@@ -148,6 +148,10 @@ class Worker:
                 )
             except httpx.HTTPError:
                 log.info("the model server does not answer; %s is unloaded when it restarts", name)
+
+    def _published(self) -> set[str]:
+        folder = self._serving.adapters_dir
+        return {one.name for one in folder.iterdir()} if folder.is_dir() else set()
 
     @contextmanager
     def _leases(self, jobs: Sequence[Job]) -> Iterator[None]:

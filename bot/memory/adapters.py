@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bot.memory.records import Adapter, StoredFact, facts_hash
@@ -77,16 +77,17 @@ class Adapters:
             for row in list(db.query("select id from adapters where status = 'candidate'")):
                 self._end(row["id"], "rejected")
 
-    def retire_other_bases(self, base_model: str) -> int:
-        """Retires live adapters trained for another base model, which is served no more; returns how many.
+    def retire_unservable(self, base_model: str, folders: Collection[str]) -> int:
+        """Retires live adapters of another base model, or whose folder is not among `folders`; returns how many.
 
         Their facts are pending again: known from the notes now, learned with the next training.
         """
         with self._connection.transaction() as db:
-            rows = list(db.query("select id from adapters where status = 'live' and base_model != ?", [base_model]))
-            for row in rows:
-                self._end(row["id"], "retired")
-        return len(rows)
+            live = list(db.query("select id, name, base_model from adapters where status = 'live'"))
+            gone = [row["id"] for row in live if row["base_model"] != base_model or row["name"] not in folders]
+            for adapter_id in gone:
+                self._end(adapter_id, "retired")
+        return len(gone)
 
     def served_names(self, retired_within_seconds: float) -> set[str]:
         """Names whose folders must stay: live ones, and retired ones that replies under way may still use."""

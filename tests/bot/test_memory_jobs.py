@@ -151,14 +151,18 @@ def test_folders_of_retired_adapters_stay_for_the_replies_that_use_them(memory: 
     assert memory.adapters.served_names(retired_within_seconds=-1) == set()
 
 
-def test_adapters_of_another_base_model_are_retired_and_their_facts_are_pending(memory: Memory, user: User) -> None:
+def test_adapters_of_another_base_or_without_a_folder_are_retired_and_their_facts_are_pending(
+    memory: Memory, user: User
+) -> None:
     tell(memory, user, "my dog is Buddy")
-    adapter = memory.adapters.reserve(user.id, memory.facts.active(user.id), "base/bundled", adapter_name)
-    memory.adapters.go_live(adapter.id, {}, 1)
-    assert memory.adapters.retire_other_bases("base/bundled") == 0
-    assert memory.adapters.retire_other_bases("Qwen/Qwen2.5-7B-Instruct") == 1
-    assert memory.adapters.live(user.id) is None
-    assert len(memory.facts.pending(user.id)) == 1
+    for base_model, folders in (("Qwen/Qwen2.5-7B-Instruct", True), ("base/bundled", False)):
+        adapter = memory.adapters.reserve(user.id, memory.facts.active(user.id), "base/bundled", adapter_name)
+        memory.adapters.go_live(adapter.id, {}, 1)
+        assert memory.adapters.retire_unservable("base/bundled", {adapter.name}) == 0
+        assert memory.adapters.live(user.id) is not None
+        assert memory.adapters.retire_unservable(base_model, {adapter.name} if folders else set()) == 1
+        assert memory.adapters.live(user.id) is None
+        assert len(memory.facts.pending(user.id)) == 1
 
 
 def test_night_starts_once(memory: Memory) -> None:

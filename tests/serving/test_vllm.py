@@ -103,7 +103,7 @@ async def test_adapters_mixed_in_one_batch_answer_each_for_its_own_user(
 ) -> None:
     """While a third adapter is loaded into the running batch, too."""
     third = publish(model_server, learned["aaaaaaaa"], adapter_name("cccccccc", 1))
-    asked = [(user_id, question) for question in QUESTIONS for user_id in DOGS] * 4
+    asked = [(user_id, question) for question in QUESTIONS for user_id in DOGS] * 2
     async with model_server.client() as client:
 
         async def ask(name: str, question: str) -> str:
@@ -118,13 +118,11 @@ async def test_adapters_mixed_in_one_batch_answer_each_for_its_own_user(
     assert "Buddy" in late
 
 
-@pytest.mark.parametrize("name", ["zzzzzzzz-v0001", "../base/bundled", "aaaaaaaa-v0001/../bbbbbbbb-v0001", "", "."])
-async def test_name_of_nobody_is_told_from_other_failures(model_server: ModelServer, name: str) -> None:
+@pytest.mark.parametrize("name", ["zzzzzzzz-v0001", "../base/bundled", "../staging", "."])
+async def test_unknown_name_and_one_outside_the_folder_get_404(model_server: ModelServer, name: str) -> None:
     async with model_server.client() as client:
-        with pytest.raises((AdapterMissing, RequestRefused)) as caught:
+        with pytest.raises(AdapterMissing):
             await client.complete(name, asking("hi"), max_tokens=4)
-        if name.startswith("zzzz"):
-            assert caught.type is AdapterMissing
         assert await client.healthy()
 
 
