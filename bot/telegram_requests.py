@@ -12,10 +12,12 @@ from datetime import timedelta
 from typing import Any
 
 from telegram.error import BadRequest, NetworkError, RetryAfter
-from telegram.ext import BaseRateLimiter
+from telegram.ext import BaseRateLimiter, ExtBot
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 log = logging.getLogger(__name__)
+
+Bot = ExtBot[int]
 
 ATTEMPTS = 5
 LONGEST_WAIT_SECONDS = 300.0  # of one wait that Telegram asks for; a longer one is an error
@@ -59,7 +61,7 @@ class Patience(BaseRateLimiter[int]):
         args: Any,
         kwargs: dict[str, Any],
         endpoint: str,
-        data: dict[str, Any],  # noqa: ARG002
+        data: dict[str, Any],
         rate_limit_args: int | None,
     ) -> bool | dict[str, Any] | list[dict[str, Any]]:
         def note(state: RetryCallState) -> None:

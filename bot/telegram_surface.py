@@ -14,11 +14,10 @@ from itertools import count
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, Message, ReplyParameters
 from telegram.constants import ChatAction, ParseMode
 from telegram.error import BadRequest, RetryAfter, TelegramError
-from telegram.ext import ExtBot
 
 from bot.replies import Button, Reply
 from bot.surface import Pace, Undelivered
-from bot.telegram_requests import ONCE, asked_wait_seconds, passing
+from bot.telegram_requests import ONCE, Bot, asked_wait_seconds, passing
 from bot.telegram_text import to_html
 
 log = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ class TelegramSurface:
 
     def __init__(
         self,
-        bot: ExtBot[int],
+        bot: Bot,
         chat_id: int,
         drafts: Drafts,
         *,
@@ -65,9 +64,7 @@ class TelegramSurface:
         self._no_drafts_until = 0.0
         self._pressed = pressed
         self._thread = thread
-        self._refers = (
-            ReplyParameters(answering, allow_sending_without_reply=True) if answering is not None else None
-        )
+        self._refers = ReplyParameters(answering, allow_sending_without_reply=True) if answering is not None else None
 
     @property
     def pace(self) -> Pace:

@@ -108,6 +108,11 @@ class TelegramServer(Chats):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def waiting_ids(self) -> set[int]:
+        """Ids of the updates that the bot has not confirmed yet."""
+        return {int(update["update_id"]) for update in self.unconfirmed}
+
     def person(self, user_id: int, first_name: str) -> Person:
         return Person(self, user_id, first_name)
 

@@ -12,7 +12,7 @@ from telegram.ext import ExtBot
 from tenacity import wait_none
 
 from bot import telegram_requests
-from bot.telegram_requests import ATTEMPTS, ONCE, Patience
+from bot.telegram_requests import ATTEMPTS, ONCE, Bot, Patience
 from tests.bot.telegram_server import TelegramServer
 
 
@@ -24,13 +24,13 @@ async def server() -> AsyncIterator[TelegramServer]:
 
 
 @pytest.fixture
-async def bot(server: TelegramServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ExtBot[int]]:
+async def bot(server: TelegramServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bot]:
     monkeypatch.setattr(telegram_requests, "_backoff_seconds", wait_none())
     async with ExtBot(server.token, base_url=f"{server.url}/bot", rate_limiter=Patience()) as running:
         yield running
 
 
-async def test_flood_control_is_waited_out_and_delays_no_other_chat(server: TelegramServer, bot: ExtBot[int]) -> None:
+async def test_flood_control_is_waited_out_and_delays_no_other_chat(server: TelegramServer, bot: Bot) -> None:
     server.fail("sendMessage", retry_after=1, chat_id=11)
     started = time.monotonic()
 
@@ -46,7 +46,7 @@ async def test_flood_control_is_waited_out_and_delays_no_other_chat(server: Tele
     assert len(server.shown(11)) == len(server.shown(12)) == 1
 
 
-async def test_wait_that_is_too_long_is_an_error_at_once(server: TelegramServer, bot: ExtBot[int]) -> None:
+async def test_wait_that_is_too_long_is_an_error_at_once(server: TelegramServer, bot: Bot) -> None:
     server.fail("sendMessage", retry_after=3600)
     with pytest.raises(RetryAfter):
         await bot.send_message(11, "hi")
@@ -54,23 +54,21 @@ async def test_wait_that_is_too_long_is_an_error_at_once(server: TelegramServer,
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 502, "description": "Bad Gateway"}, {"drop": True}])
-async def test_passing_trouble_is_tried_again(
-    server: TelegramServer, bot: ExtBot[int], fault: dict[str, object]
-) -> None:
+async def test_passing_trouble_is_tried_again(server: TelegramServer, bot: Bot, fault: dict[str, object]) -> None:
     server.fail("sendMessage", times=2, **fault)
     await bot.send_message(11, "hi")
     assert len(server.calls_of("sendMessage")) == 3
     assert len(server.shown(11)) == 1
 
 
-async def test_retries_have_an_end(server: TelegramServer, bot: ExtBot[int]) -> None:
+async def test_retries_have_an_end(server: TelegramServer, bot: Bot) -> None:
     server.fail("sendMessage", status=503, times=100)
     with pytest.raises(NetworkError):
         await bot.send_message(11, "hi")
     assert len(server.calls_of("sendMessage")) == ATTEMPTS
 
 
-async def test_what_will_not_change_is_not_tried_again(server: TelegramServer, bot: ExtBot[int]) -> None:
+async def test_what_will_not_change_is_not_tried_again(server: TelegramServer, bot: Bot) -> None:
     server.blocked.add(11)
     with pytest.raises(Forbidden):
         await bot.send_message(11, "hi")
@@ -79,7 +77,7 @@ async def test_what_will_not_change_is_not_tried_again(server: TelegramServer, b
     assert len(server.calls_of("sendMessage")) == len(server.calls_of("editMessageText")) == 1
 
 
-async def test_call_that_may_be_left_out_is_tried_once(server: TelegramServer, bot: ExtBot[int]) -> None:
+async def test_call_that_may_be_left_out_is_tried_once(server: TelegramServer, bot: Bot) -> None:
     server.fail("sendMessageDraft", retry_after=30)
     with pytest.raises(RetryAfter):
         await bot.send_message_draft(11, 1, "hi", rate_limit_args=ONCE)

@@ -15,6 +15,7 @@ from telegram.ext import ExtBot
 from tenacity import wait_fixed
 
 from bot import telegram_updates
+from bot.telegram_requests import Bot, Patience
 from bot.telegram_updates import KINDS, poll, webhook
 from tests.bot.telegram_server import TelegramServer
 
@@ -42,20 +43,20 @@ async def server() -> AsyncIterator[TelegramServer]:
 
 
 @pytest.fixture
-async def bot(server: TelegramServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ExtBot[None]]:
+async def bot(server: TelegramServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bot]:
     monkeypatch.setattr(telegram_updates, "_backoff_seconds", wait_fixed(0.01))
-    async with ExtBot(server.token, base_url=f"{server.url}/bot") as running:
+    async with ExtBot(server.token, base_url=f"{server.url}/bot", rate_limiter=Patience()) as running:
         yield running
 
 
 @contextmanager
-def polling(bot: ExtBot[None], received: Received) -> Iterator[asyncio.Task[None]]:
+def polling(bot: Bot, received: Received) -> Iterator[asyncio.Task[None]]:
     task = asyncio.create_task(poll(bot, received))
     yield task
     task.cancel()
 
 
-async def test_updates_come_in_order_those_from_before_the_start_too(server: TelegramServer, bot: ExtBot[None]) -> None:
+async def test_updates_come_in_order_those_from_before_the_start_too(server: TelegramServer, bot: Bot) -> None:
     ann, received = server.person(11, "Ann"), Received()
     sent = [ann.say(f"{n}") for n in range(150)]  # more than one answer of Telegram's holds
     with polling(bot, received):
@@ -65,7 +66,7 @@ async def test_updates_come_in_order_those_from_before_the_start_too(server: Tel
     assert received == sent
 
 
-async def test_update_is_confirmed_only_when_it_is_stored(server: TelegramServer, bot: ExtBot[None]) -> None:
+async def test_update_is_confirmed_only_when_it_is_stored(server: TelegramServer, bot: Bot) -> None:
     ann, received = server.person(11, "Ann"), Received()
     first, second = ann.say("one"), ann.say("two")
     received.trouble = [sqlite3.OperationalError("disk is full"), sqlite3.OperationalError("disk is full")]
@@ -78,9 +79,7 @@ async def test_update_is_confirmed_only_when_it_is_stored(server: TelegramServer
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 502}, {"drop": True}, {"retry_after": 1}])
-async def test_polling_goes_on_after_an_outage(
-    server: TelegramServer, bot: ExtBot[None], fault: dict[str, object]
-) -> None:
+async def test_polling_goes_on_after_an_outage(server: TelegramServer, bot: Bot, fault: dict[str, object]) -> None:
     ann, received = server.person(11, "Ann"), Received()
     server.fail("getUpdates", times=2, **fault)
     with polling(bot, received):
@@ -89,7 +88,7 @@ async def test_polling_goes_on_after_an_outage(
     assert received == [sent]
 
 
-async def test_answer_lost_on_the_way_comes_again(server: TelegramServer, bot: ExtBot[None]) -> None:
+async def test_answer_lost_on_the_way_comes_again(server: TelegramServer, bot: Bot) -> None:
     ann, received = server.person(11, "Ann"), Received()
     server.fail("getUpdates", drop=True, done_first=True)
     sent = ann.say("hello")
@@ -99,7 +98,7 @@ async def test_answer_lost_on_the_way_comes_again(server: TelegramServer, bot: E
 
 
 async def test_second_process_with_the_same_token_is_named_in_the_log(
-    server: TelegramServer, bot: ExtBot[None], caplog: pytest.LogCaptureFixture
+    server: TelegramServer, bot: Bot, caplog: pytest.LogCaptureFixture
 ) -> None:
     received = Received()
     server.fail("getUpdates", status=409, description="Conflict: terminated by other getUpdates request")
@@ -110,7 +109,7 @@ async def test_second_process_with_the_same_token_is_named_in_the_log(
     assert "only one may run with a token" in caplog.text
 
 
-async def test_revoked_token_ends_polling(server: TelegramServer, bot: ExtBot[None]) -> None:
+async def test_revoked_token_ends_polling(server: TelegramServer, bot: Bot) -> None:
     with polling(bot, Received()) as task:
         await server.until(lambda: server.calls_of("getUpdates"))
         server.token = "654321:another"
@@ -120,7 +119,7 @@ async def test_revoked_token_ends_polling(server: TelegramServer, bot: ExtBot[No
             await asyncio.wait_for(task, 5)
 
 
-async def test_webhook_takes_updates_with_the_secret_alone(server: TelegramServer, bot: ExtBot[None]) -> None:
+async def test_webhook_takes_updates_with_the_secret_alone(server: TelegramServer, bot: Bot) -> None:
     received = Received()
     async with webhook(
         bot, received, url="https://hippo.example/hook", secret=SECRET, host="127.0.0.1", port=0
@@ -138,9 +137,7 @@ async def test_webhook_takes_updates_with_the_secret_alone(server: TelegramServe
         assert received == [update["update_id"]]
 
 
-async def test_webhook_lets_telegram_send_again_what_could_not_be_stored(
-    server: TelegramServer, bot: ExtBot[None]
-) -> None:
+async def test_webhook_lets_telegram_send_again_what_could_not_be_stored(server: TelegramServer, bot: Bot) -> None:
     received = Received()
     received.trouble = [sqlite3.OperationalError("disk is full")]
     async with webhook(
@@ -154,7 +151,7 @@ async def test_webhook_lets_telegram_send_again_what_could_not_be_stored(
         assert len(received) == 1
 
 
-async def test_webhook_refuses_what_is_no_update(bot: ExtBot[None]) -> None:
+async def test_webhook_refuses_what_is_no_update(bot: Bot) -> None:
     received = Received()
     async with (
         webhook(bot, received, url="https://hippo.example/hook", secret=SECRET, host="127.0.0.1", port=0) as port,
