@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 CONNECTIONS = 128  # at once, to Telegram
 ANSWER_SECONDS = 20.0  # Telegram's answer to one call
+WEBHOOK_REFUSED = "Telegram refused BOT_TELEGRAM_WEBHOOK_URL or BOT_TELEGRAM_WEBHOOK_SECRET: {reason}"
 TOKEN_REFUSED = (
     "Telegram refused the token in BOT_TELEGRAM_TOKEN. Copy it again from @BotFather (/mybots, your bot, API Token) "
     "into .env; one that was revoked there is dead."
@@ -146,15 +147,18 @@ async def _connect(token: str, api_url: str) -> Bot:
 async def _serve(bot: Bot, app: TelegramApp, settings: BotSettings, stop: asyncio.Event) -> None:
     if settings.telegram_webhook_url:
         secret = settings.telegram_webhook_secret
-        async with webhook(
-            bot,
-            app.receive,
-            url=settings.telegram_webhook_url,
-            secret=secret.get_secret_value() if secret else secrets.token_urlsafe(32),
-            host=settings.telegram_webhook_host,
-            port=settings.telegram_webhook_port,
-        ):
-            await stop.wait()
+        try:
+            async with webhook(
+                bot,
+                app.receive,
+                url=settings.telegram_webhook_url,
+                secret=(secret and secret.get_secret_value()) or secrets.token_urlsafe(32),
+                host=settings.telegram_webhook_host,
+                port=settings.telegram_webhook_port,
+            ):
+                await stop.wait()
+        except BadRequest as error:
+            raise CannotStart(WEBHOOK_REFUSED.format(reason=error)) from error
         return
     await bot.delete_webhook(drop_pending_updates=False)
     polling, stopped = asyncio.create_task(poll(bot, app.receive)), asyncio.create_task(stop.wait())
