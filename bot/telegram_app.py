@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 CONNECTIONS = 128  # at once, to Telegram
 ANSWER_SECONDS = 20.0  # Telegram's answer to one call
+PORT_TAKEN = "BOT_TELEGRAM_WEBHOOK_HOST and BOT_TELEGRAM_WEBHOOK_PORT cannot be listened on: {reason}"
 WEBHOOK_REFUSED = "Telegram refused BOT_TELEGRAM_WEBHOOK_URL or BOT_TELEGRAM_WEBHOOK_SECRET: {reason}"
 TOKEN_REFUSED = (
     "Telegram refused the token in BOT_TELEGRAM_TOKEN. Copy it again from @BotFather (/mybots, your bot, API Token) "
@@ -159,6 +160,8 @@ async def _serve(bot: Bot, app: TelegramApp, settings: BotSettings, stop: asynci
                 await stop.wait()
         except BadRequest as error:
             raise CannotStart(WEBHOOK_REFUSED.format(reason=error)) from error
+        except OSError as error:
+            raise CannotStart(PORT_TAKEN.format(reason=error.strerror)) from error
         return
     await bot.delete_webhook(drop_pending_updates=False)
     polling, stopped = asyncio.create_task(poll(bot, app.receive)), asyncio.create_task(stop.wait())
