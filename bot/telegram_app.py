@@ -104,10 +104,13 @@ async def run(settings: BotSettings, conversation: Conversation, stop: asyncio.E
     Raises:
         CannotStart: the token is refused; the message names the setting.
     """
-    assert settings.telegram_token is not None
     logging.getLogger("httpx").setLevel(logging.WARNING)  # its addresses contain the token
     async with AsyncExitStack() as stack:
-        bot = await _connect(settings.telegram_token.get_secret_value(), settings.telegram_api_url)
+        requests = HTTPXRequest(CONNECTIONS, read_timeout=ANSWER_SECONDS, connect_timeout=10, pool_timeout=None)
+        long_polls = HTTPXRequest(1, connect_timeout=10)
+        for request in (requests, long_polls):
+            stack.push_async_callback(request.shutdown)
+        bot = await _connect(settings, requests, long_polls)
         stack.push_async_callback(bot.shutdown)
         await _set_menus(bot, settings.admins)
         app = TelegramApp(bot, conversation)
@@ -120,7 +123,7 @@ async def run(settings: BotSettings, conversation: Conversation, stop: asyncio.E
             raise CannotStart(TOKEN_REFUSED) from None
 
 
-async def _connect(token: str, api_url: str) -> Bot:
+async def _connect(settings: BotSettings, requests: HTTPXRequest, long_polls: HTTPXRequest) -> Bot:
     """A bot whose token Telegram has accepted, waiting for the network if need be."""
 
     def note(state: RetryCallState) -> None:
@@ -129,10 +132,11 @@ async def _connect(token: str, api_url: str) -> Bot:
 
     try:
         bot: Bot = ExtBot(
-            token,
-            base_url=f"{api_url}/bot",
-            base_file_url=f"{api_url}/file/bot",
-            request=HTTPXRequest(CONNECTIONS, read_timeout=ANSWER_SECONDS, connect_timeout=10, pool_timeout=None),
+            settings.telegram_token.get_secret_value() if settings.telegram_token else "",
+            base_url=f"{settings.telegram_api_url}/bot",
+            base_file_url=f"{settings.telegram_api_url}/file/bot",
+            request=requests,
+            get_updates_request=long_polls,
             rate_limiter=Patience(),
         )
         async for attempt in AsyncRetrying(

@@ -7,6 +7,7 @@ async with on_telegram(tmp_path, server, model) as bot:     # entering it again 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -66,6 +67,11 @@ def settings_for(folder: Path, server: TelegramServer, **changed: object) -> Bot
     return BotSettings.model_validate(values)
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])
+
+
 @asynccontextmanager
 async def on_telegram(
     folder: Path, server: TelegramServer, model: ModelServer, **changed: object
@@ -79,12 +85,15 @@ async def on_telegram(
         async with Conversation(memory, settings, commands, chat, client) as conversation:
             asked_before = len(server.calls_of("getUpdates")) + len(server.calls_of("setWebhook"))
             running = asyncio.create_task(telegram_app.run(settings, conversation, stop))
-            await server.until(
-                lambda: len(server.calls_of("getUpdates")) + len(server.calls_of("setWebhook")) > asked_before
-            )
             try:
+                await server.until(
+                    lambda: (
+                        running.done()
+                        or len(server.calls_of("getUpdates")) + len(server.calls_of("setWebhook")) > asked_before
+                    )
+                )
                 yield OnTelegram(server, memory, conversation, stop, running)
             finally:
                 stop.set()
-                await running
-    memory.close()
+                await running  # raises what went wrong
+                memory.close()
