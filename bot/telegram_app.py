@@ -33,13 +33,12 @@ from bot.errors import CannotStart
 from bot.settings import BotSettings
 from bot.surface import Undelivered
 from bot.telegram_incoming import PLATFORM, incoming, place_of
-from bot.telegram_requests import ONCE, Bot, Patience, passing
-from bot.telegram_surface import Drafts, TelegramSurface
+from bot.telegram_requests import CONNECTIONS, ONCE, Bot, Patience, passing
+from bot.telegram_surface import Common, TelegramSurface
 from bot.telegram_updates import poll, webhook
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS = 128  # at once, to Telegram
 ANSWER_SECONDS = 20.0  # Telegram's answer to one call
 PORT_TAKEN = "BOT_TELEGRAM_WEBHOOK_HOST and BOT_TELEGRAM_WEBHOOK_PORT cannot be listened on: {reason}"
 WEBHOOK_REFUSED = "Telegram refused BOT_TELEGRAM_WEBHOOK_URL or BOT_TELEGRAM_WEBHOOK_SECRET: {reason}"
@@ -55,8 +54,11 @@ class TelegramApp:
     def __init__(self, bot: Bot, conversation: Conversation) -> None:
         self._bot = bot
         self._conversation = conversation
-        self._drafts = Drafts()
-        self._answers: set[asyncio.Task[None]] = set()
+        self._common = Common()
+
+    async def close(self) -> None:
+        """Waits for calls under way."""
+        await self._common.close()
 
     @property
     def name(self) -> str:
@@ -64,7 +66,7 @@ class TelegramApp:
 
     def surface(self, place: str) -> TelegramSurface:
         chat_id, answering, thread = place_of(place)
-        return TelegramSurface(self._bot, chat_id, self._drafts, answering=answering, thread=thread)
+        return TelegramSurface(self._bot, chat_id, self._common, answering=answering, thread=thread)
 
     async def fetch(self, ref: str) -> bytes:
         try:
@@ -84,11 +86,11 @@ class TelegramApp:
         query = update.callback_query
         chat_id, answering, thread = place_of(taken.place)
         pressed = query.message.message_id if query and query.message else None
-        surface = TelegramSurface(self._bot, chat_id, self._drafts, pressed=pressed, answering=answering, thread=thread)
+        surface = TelegramSurface(self._bot, chat_id, self._common, pressed=pressed, answering=answering, thread=thread)
         if self._conversation.receive(taken, surface) and query:
             task = asyncio.create_task(self._acknowledge(query))
-            self._answers.add(task)
-            task.add_done_callback(self._answers.discard)
+            self._common.calls.add(task)
+            task.add_done_callback(self._common.calls.discard)
 
     async def _acknowledge(self, query: CallbackQuery) -> None:
         """Ends the waiting sign on a pressed button, whatever the lane is busy with."""
@@ -114,6 +116,7 @@ async def run(settings: BotSettings, conversation: Conversation, stop: asyncio.E
         stack.push_async_callback(bot.shutdown)
         await _set_menus(bot, settings.admins)
         app = TelegramApp(bot, conversation)
+        stack.push_async_callback(app.close)
         conversation.attach(app)
         stack.push_async_callback(conversation.close)
         log.info("on Telegram as @%s", bot.username)
