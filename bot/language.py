@@ -7,6 +7,7 @@ microseconds. `parse` is spaCy's small English pipeline, loaded on first use. No
 from __future__ import annotations
 
 import re
+import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,9 @@ _ASKS = re.compile(
     r"^(?:can|could|would|will|do|does|did|is|are|should|have|has|what|where|when|who|whose|which|why|how|any|please)\b",
     re.IGNORECASE,
 )
-_REQUEST = re.compile(r"^(?:can|could|would|will) you\b|^please\b|^any (?:ideas|tips|suggestions|advice)\b", re.IGNORECASE)
+_REQUEST = re.compile(
+    r"^(?:can|could|would|will) you\b|^please\b|^any (?:ideas|tips|suggestions|advice)\b", re.IGNORECASE
+)
 _WHEN_CLAUSE = re.compile(r"^(?:when|whenever|where|what|how|why) (?:i|we|my)\b", re.IGNORECASE)  # "when i grow up …"
 _TYPED = {
     "im": "I'm", "ive": "I've", "i": "I", "i'm": "I'm", "i've": "I've", "i'd": "I'd", "i'll": "I'll", "dont": "don't",
@@ -55,9 +58,18 @@ _WORD = re.compile(r"[A-Za-z]+(?:['’][A-Za-z]+)?|[^A-Za-z]+")
 
 @lru_cache(maxsize=1)
 def pipeline() -> Language:
-    """spaCy's pipeline with tagger, parser, lemmatizer and entity recogniser (about half a second to load)."""
-    import spacy
+    """spaCy's pipeline with tagger, parser, lemmatizer and entity recogniser (about a second to load).
 
+    Below spaCy, thinc imports torch wherever it is installed: 180 MB that the bot has no use for.
+    """
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # type: ignore[assignment]  # "import torch" fails, as if it were not installed
+    try:
+        import spacy
+    finally:
+        if hidden:
+            del sys.modules["torch"]
     return spacy.load(PIPELINE)
 
 

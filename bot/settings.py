@@ -21,6 +21,11 @@ class BotSettings(BaseSettings):
     data_dir: Path = Field(Path("data"), validation_alias="HIPPO_DATA_DIR")
     discord_token: SecretStr | None = None
     telegram_token: SecretStr | None = None
+    telegram_api_url: str = "https://api.telegram.org"  # or a Bot API server of your own
+    telegram_webhook_url: str = ""  # the public https address; empty: long polling
+    telegram_webhook_secret: SecretStr | None = None  # 1 to 256 of A-Z a-z 0-9 _ -; empty: a new one at each start
+    telegram_webhook_host: str = "127.0.0.1"  # where the proxy with that address finds the bot
+    telegram_webhook_port: int = Field(8081, ge=0, le=65535)
     admins: Annotated[frozenset[str], NoDecode] = frozenset({TERMINAL_OWNER})  # platform:id
     allowed: Annotated[frozenset[str], NoDecode] = frozenset()  # platform:id; empty: everybody
     blocked: Annotated[frozenset[str], NoDecode] = frozenset()  # platform:id; never answered

@@ -28,16 +28,32 @@ def in_private(message: Message) -> bool:
     return message.chat.type == message.chat.PRIVATE
 
 
+def place_of(place: str) -> tuple[int, int | None, int | None]:
+    """(chat, message to refer to, topic) of an `Incoming.place`: "11" in private, "-100/7/3" in a group."""
+    chat_id, *more = (int(part) if part else None for part in place.split("/"))
+    assert chat_id is not None
+    answering, thread = more or (None, None)
+    return chat_id, answering, thread
+
+
+def _place(message: Message) -> str:
+    if in_private(message):
+        return str(message.chat.id)
+    thread = message.message_thread_id if message.is_topic_message else None
+    return f"{message.chat.id}/{message.message_id}/{thread or ''}"
+
+
 def _pressed(query: CallbackQuery, key: str) -> Incoming | None:
     if query.data is None or query.message is None:
         return None
-    private = query.message.chat.type == query.message.chat.PRIVATE
+    chat = query.message.chat
+    private = chat.type == chat.PRIVATE
     return Incoming(
         speaker=Speaker(PLATFORM, str(query.from_user.id)),
         key=key,
         audience=Audience.DIRECT if private else Audience.GROUP,
         button=query.data,
-        place=str(query.message.chat.id) if private else "",
+        place=str(chat.id) if private else f"{chat.id}//",
     )
 
 
@@ -60,8 +76,10 @@ def _written(message: Message, me: User, key: str) -> Incoming | None:
         audience=Audience.DIRECT if private else Audience.GROUP,
         text=text,
         command=command,
-        attachment=Attachment(document.file_name or "", document.file_size or 0, document.file_id) if document else None,
-        place=str(message.chat.id) if private else "",
+        attachment=Attachment(document.file_name or "", document.file_size or 0, document.file_id)
+        if document
+        else None,
+        place=_place(message),
     )
 
 
@@ -82,7 +100,8 @@ def _command(message: Message, me: User) -> tuple[str, str]:
 
 def _without_mention(message: Message, me: User) -> str | None:
     """The text without the bot's name in it; None where it is not mentioned."""
-    mentions = message.parse_entities([MessageEntity.MENTION]) or message.parse_caption_entities([MessageEntity.MENTION])
+    kinds: list[str | None] = [MessageEntity.MENTION]
+    mentions = message.parse_entities(kinds) or message.parse_caption_entities(kinds)
     mine = [word for word in mentions.values() if word.casefold() == f"@{me.username}".casefold()]
     if not mine:
         return None

@@ -6,17 +6,21 @@ Not covered: receiving updates (`telegram_updates.py` has its own loop).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
 from telegram.error import BadRequest, NetworkError, RetryAfter
-from telegram.ext import BaseRateLimiter
+from telegram.ext import BaseRateLimiter, ExtBot
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 log = logging.getLogger(__name__)
 
+Bot = ExtBot[int]
+
+CONNECTIONS = 32  # at once: at 0.1 s a call, ten times the messages that Telegram allows a bot
 ATTEMPTS = 5
 LONGEST_WAIT_SECONDS = 300.0  # of one wait that Telegram asks for; a longer one is an error
 ONCE = 1  # pass as `rate_limit_args` for a call that may as well be left out: a typing sign, a draft
@@ -45,7 +49,13 @@ def _wait_seconds(state: RetryCallState) -> float:
 
 
 class Patience(BaseRateLimiter[int]):
-    """The library's hook around every call. `rate_limit_args`: how often to try, `ATTEMPTS` if not given."""
+    """The library's hook around every call. `rate_limit_args`: how often to try, `ATTEMPTS` if not given.
+
+    Calls beyond `CONNECTIONS` queue here: in httpx's own queue each one would cost time for all that wait.
+    """
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Semaphore(CONNECTIONS)
 
     async def initialize(self) -> None:
         """Nothing to set up."""
@@ -59,7 +69,7 @@ class Patience(BaseRateLimiter[int]):
         args: Any,
         kwargs: dict[str, Any],
         endpoint: str,
-        data: dict[str, Any],  # noqa: ARG002
+        data: dict[str, Any],
         rate_limit_args: int | None,
     ) -> bool | dict[str, Any] | list[dict[str, Any]]:
         def note(state: RetryCallState) -> None:
@@ -74,5 +84,6 @@ class Patience(BaseRateLimiter[int]):
             reraise=True,
         ):
             with attempt:
-                return await callback(*args, **kwargs)
+                async with self._turn:
+                    return await callback(*args, **kwargs)
         raise AssertionError("unreachable: the last attempt returns or raises")

@@ -5,6 +5,7 @@ Waits and retries are in `telegram_requests.py`; what still fails is `Undelivere
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -14,11 +15,10 @@ from itertools import count
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, Message, ReplyParameters
 from telegram.constants import ChatAction, ParseMode
 from telegram.error import BadRequest, RetryAfter, TelegramError
-from telegram.ext import ExtBot
 
 from bot.replies import Button, Reply
 from bot.surface import Pace, Undelivered
-from bot.telegram_requests import ONCE, asked_wait_seconds, passing
+from bot.telegram_requests import ONCE, Bot, asked_wait_seconds, passing
 from bot.telegram_text import to_html
 
 log = logging.getLogger(__name__)
@@ -34,11 +34,15 @@ NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 
 @dataclass
-class Drafts:
-    """Whether this Bot API takes drafts, found out by the first one; shared by all chats."""
+class Common:
+    """What all chats share. `drafts`: whether this Bot API takes them, found out by the first one."""
 
-    possible: bool = True
-    ids: count[int] = field(default_factory=lambda: count(time.time_ns() // 1_000_000 % 2**30 or 1))
+    drafts: bool = True
+    draft_ids: count[int] = field(default_factory=lambda: count(time.time_ns() // 1_000_000 % 2**30 or 1))
+    calls: set[asyncio.Task[None]] = field(default_factory=set)  # under way, and nobody waits for them
+
+    async def close(self) -> None:
+        await asyncio.gather(*self.calls, return_exceptions=True)
 
 
 class TelegramSurface:
@@ -49,9 +53,9 @@ class TelegramSurface:
 
     def __init__(
         self,
-        bot: ExtBot[int],
+        bot: Bot,
         chat_id: int,
-        drafts: Drafts,
+        common: Common,
         *,
         pressed: int | None = None,
         answering: int | None = None,
@@ -60,24 +64,27 @@ class TelegramSurface:
         self._bot = bot
         self._chat_id = chat_id
         self._private = chat_id > 0
-        self._drafts = drafts
-        self._draft_id = next(drafts.ids)
+        self._common = common
+        self._draft_id = next(common.draft_ids)
         self._no_drafts_until = 0.0
         self._pressed = pressed
         self._thread = thread
-        self._refers = (
-            ReplyParameters(answering, allow_sending_without_reply=True) if answering is not None else None
-        )
+        self._refers = ReplyParameters(answering, allow_sending_without_reply=True) if answering is not None else None
 
     @property
     def pace(self) -> Pace:
         if not self._private:
             return Pace(MAX_CHARS, SECONDS_BETWEEN_GROUP_EDITS, TYPING_SECONDS)
-        return Pace(
-            MAX_CHARS, SECONDS_BETWEEN_DRAFTS if self._drafts.possible else SECONDS_BETWEEN_EDITS, TYPING_SECONDS
-        )
+        return Pace(MAX_CHARS, SECONDS_BETWEEN_DRAFTS if self._common.drafts else SECONDS_BETWEEN_EDITS, TYPING_SECONDS)
 
     async def typing(self) -> None:
+        """Ends with the call or when cancelled; the call itself goes on, since breaking it off costs its connection."""
+        call = asyncio.create_task(self._send_typing())
+        self._common.calls.add(call)
+        call.add_done_callback(self._common.calls.discard)
+        await asyncio.shield(call)
+
+    async def _send_typing(self) -> None:
         try:
             await self._bot.send_chat_action(
                 self._chat_id, ChatAction.TYPING, message_thread_id=self._thread, rate_limit_args=ONCE
@@ -86,7 +93,7 @@ class TelegramSurface:
             log.info("no typing sign: %s", type(error).__name__)
 
     async def draft(self, text: str) -> bool:
-        if not (self._private and self._drafts.possible):
+        if not (self._private and self._common.drafts):
             return False
         if time.monotonic() < self._no_drafts_until:
             return True
@@ -99,7 +106,7 @@ class TelegramSurface:
         except TelegramError as error:
             if not passing(error):
                 log.warning("no drafts here (%s): replies are streamed by edits", error)
-                self._drafts.possible = False
+                self._common.drafts = False
                 return False
         return True
 
@@ -111,7 +118,7 @@ class TelegramSurface:
             message = await (self._send_file(reply) if reply.file else self._send_text(reply))
         except TelegramError as error:
             raise Undelivered(f"{type(error).__name__}: {error}") from error
-        self._draft_id = next(self._drafts.ids)
+        self._draft_id = next(self._common.draft_ids)
         self._refers = None  # the parts of one answer refer to the question once
         return str(message.message_id)
 

@@ -13,15 +13,9 @@ from html import escape
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-MAX_CHARS = 4096  # of a message without its tags; Telegram counts UTF-16 code units
 LINKS = ("http://", "https://", "tg://", "mailto:")
 TAGS = {"strong": "b", "em": "i", "s": "s"}
 _MARKDOWN = MarkdownIt("commonmark").enable("strikethrough")
-
-
-def utf16_length(text: str) -> int:
-    """The length of a text as Telegram counts it."""
-    return len(text.encode("utf-16-le")) // 2
 
 
 def to_html(markdown: str) -> str:

@@ -18,10 +18,9 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from telegram import Update
 from telegram.error import Conflict, RetryAfter
-from telegram.ext import ExtBot
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential
 
-from bot.telegram_requests import asked_wait_seconds, passing
+from bot.telegram_requests import Bot, asked_wait_seconds, passing
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
 _backoff_seconds = wait_exponential(multiplier=0.5, max=30)
 
 
-async def poll(bot: ExtBot[None], receive: Receive) -> None:
+async def poll(bot: Bot, receive: Receive) -> None:
     """Asks for updates until cancelled, through whatever outages there are.
 
     Raises:
@@ -53,9 +52,7 @@ async def poll(bot: ExtBot[None], receive: Receive) -> None:
 
 
 @asynccontextmanager
-async def webhook(
-    bot: ExtBot[None], receive: Receive, *, url: str, secret: str, host: str, port: int
-) -> AsyncIterator[int]:
+async def webhook(bot: Bot, receive: Receive, *, url: str, secret: str, host: str, port: int) -> AsyncIterator[int]:
     """Listens on `host`:`port` for what Telegram posts to the public `url`; yields the port. 403 without the secret."""
 
     async def answer(request: web.Request) -> web.Response:

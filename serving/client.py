@@ -19,6 +19,7 @@ from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
 
 CONNECT_SECONDS = 5.0
 REPLIES_AT_ONCE = 256  # about what the server batches; more wait here, without a connection that could time out
+IDLE_CONNECTIONS = 16  # kept; httpx looks through all of them for each idle one at every request
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class ServingClient:
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"},
             timeout=httpx.Timeout(answer_timeout_seconds, connect=CONNECT_SECONDS, pool=None),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=REPLIES_AT_ONCE),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=IDLE_CONNECTIONS),
         )
 
     async def __aenter__(self) -> Self:

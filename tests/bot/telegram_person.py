@@ -42,7 +42,7 @@ class Person:
 
     def say(self, text: str, chat: dict[str, Any] | None = None, reply_to: dict[str, Any] | None = None) -> int:
         """Sends a message, here or to a group; returns its update's id."""
-        message = self._message(chat) | {"text": text, "entities": list(_entities_typed(text))}
+        message = self.message(chat) | {"text": text, "entities": list(_entities_typed(text))}
         if reply_to:
             message["reply_to_message"] = reply_to
         return self.server.add_update({"message": message})
@@ -50,7 +50,7 @@ class Person:
     def send_file(self, name: str, content: bytes, caption: str = "") -> int:
         document = self.server.keep_file(name, content)
         caption_fields = {"caption": caption, "caption_entities": list(_entities_typed(caption))} if caption else {}
-        return self.server.add_update({"message": self._message(None) | {"document": document} | caption_fields})
+        return self.server.add_update({"message": self.message() | {"document": document} | caption_fields})
 
     def press(self, message: dict[str, Any], label: str) -> int:
         """Presses a button under a message of the bot's."""
@@ -61,7 +61,7 @@ class Person:
         query = {"id": query_id, "from": self.user, "message": message, "chat_instance": "1", "data": data}
         return self.server.add_update({"callback_query": query})
 
-    def _message(self, chat: dict[str, Any] | None) -> dict[str, Any]:
+    def message(self, chat: dict[str, Any] | None = None) -> dict[str, Any]:
         return {
             "message_id": next(self.server.ids),
             "date": int(time.time()),

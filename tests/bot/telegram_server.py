@@ -79,6 +79,7 @@ class TelegramServer(Chats):
         self.breaches: list[str] = []
         self.webhook: Webhook | None = None
         self.unconfirmed: list[dict[str, Any]] = []  # updates that the bot has not confirmed yet
+        self.given: dict[int, float] = {}  # when each update was first given out, in monotonic seconds
         self.methods |= {
             "getUpdates": self._get_updates,
             "setWebhook": self._set_webhook,
@@ -107,6 +108,11 @@ class TelegramServer(Chats):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def waiting_ids(self) -> set[int]:
+        """Ids of the updates that the bot has not confirmed yet."""
+        return {int(update["update_id"]) for update in self.unconfirmed}
 
     def person(self, user_id: int, first_name: str) -> Person:
         return Person(self, user_id, first_name)
@@ -218,7 +224,10 @@ class TelegramServer(Chats):
             found = [update for update in self.unconfirmed if not allowed or set(allowed) & set(update)]
             left = ends - time.monotonic()
             if found or left <= 0:
-                return found[: int(form.get("limit", 100))]
+                found = found[: int(form.get("limit", 100))]
+                for update in found:
+                    self.given.setdefault(update["update_id"], time.monotonic())
+                return found
             await self._change(min(left, 0.05))
 
     def _set_webhook(self, form: Form) -> bool:

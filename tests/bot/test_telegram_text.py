@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.telegram_text import to_html, utf16_length
+from bot.telegram_text import to_html
 from tests.bot.telegram_html import CannotParse, parse
 
 MARKS = st.text(st.sampled_from("ab1. \n*_~`#>-[]()<>&!|\\\"'😀"), max_size=80)
@@ -59,10 +59,6 @@ def test_markdown_is_shown_in_telegrams_style(markdown: str, kind: str, covered:
 )
 def test_what_telegram_cannot_show_becomes_text(markdown: str, text: str) -> None:
     assert shown(markdown) == text
-
-
-def test_length_is_counted_as_telegram_counts() -> None:
-    assert utf16_length("a😀") == 3
 
 
 @pytest.mark.parametrize(

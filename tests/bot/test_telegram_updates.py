@@ -15,6 +15,7 @@ from telegram.ext import ExtBot
 from tenacity import wait_fixed
 
 from bot import telegram_updates
+from bot.telegram_requests import Bot, Patience
 from bot.telegram_updates import KINDS, poll, webhook
 from tests.bot.telegram_server import TelegramServer
 
@@ -35,43 +36,36 @@ class Received(list[int]):
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[TelegramServer]:
-    async with TelegramServer() as running:
-        yield running
-        assert running.breaches == []
-
-
-@pytest.fixture
-async def bot(server: TelegramServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ExtBot[None]]:
+async def bot(telegram_server: TelegramServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bot]:
     monkeypatch.setattr(telegram_updates, "_backoff_seconds", wait_fixed(0.01))
-    async with ExtBot(server.token, base_url=f"{server.url}/bot") as running:
+    async with ExtBot(telegram_server.token, base_url=f"{telegram_server.url}/bot", rate_limiter=Patience()) as running:
         yield running
 
 
 @contextmanager
-def polling(bot: ExtBot[None], received: Received) -> Iterator[asyncio.Task[None]]:
+def polling(bot: Bot, received: Received) -> Iterator[asyncio.Task[None]]:
     task = asyncio.create_task(poll(bot, received))
     yield task
     task.cancel()
 
 
-async def test_updates_come_in_order_those_from_before_the_start_too(server: TelegramServer, bot: ExtBot[None]) -> None:
-    ann, received = server.person(11, "Ann"), Received()
+async def test_updates_come_in_order_those_from_before_the_start_too(telegram_server: TelegramServer, bot: Bot) -> None:
+    ann, received = telegram_server.person(11, "Ann"), Received()
     sent = [ann.say(f"{n}") for n in range(150)]  # more than one answer of Telegram's holds
     with polling(bot, received):
-        await server.until(lambda: len(received) == 150)
+        await telegram_server.until(lambda: len(received) == 150)
         sent.append(ann.say("one more"))
-        await server.until(lambda: len(received) == 151 and not server.unconfirmed)
+        await telegram_server.until(lambda: len(received) == 151 and not telegram_server.unconfirmed)
     assert received == sent
 
 
-async def test_update_is_confirmed_only_when_it_is_stored(server: TelegramServer, bot: ExtBot[None]) -> None:
-    ann, received = server.person(11, "Ann"), Received()
+async def test_update_is_confirmed_only_when_it_is_stored(telegram_server: TelegramServer, bot: Bot) -> None:
+    ann, received = telegram_server.person(11, "Ann"), Received()
     first, second = ann.say("one"), ann.say("two")
     received.trouble = [sqlite3.OperationalError("disk is full"), sqlite3.OperationalError("disk is full")]
     with polling(bot, received):
-        await server.until(lambda: len(received) == 2 and not server.unconfirmed)
-    offsets = [call.form.get("offset") for call in server.calls_of("getUpdates")]
+        await telegram_server.until(lambda: len(received) == 2 and not telegram_server.unconfirmed)
+    offsets = [call.form.get("offset") for call in telegram_server.calls_of("getUpdates")]
     assert received == [first, second]
     assert offsets[:3] == [None, None, None]
     assert offsets[3] == str(second + 1)
@@ -79,82 +73,82 @@ async def test_update_is_confirmed_only_when_it_is_stored(server: TelegramServer
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 502}, {"drop": True}, {"retry_after": 1}])
 async def test_polling_goes_on_after_an_outage(
-    server: TelegramServer, bot: ExtBot[None], fault: dict[str, object]
+    telegram_server: TelegramServer, bot: Bot, fault: dict[str, object]
 ) -> None:
-    ann, received = server.person(11, "Ann"), Received()
-    server.fail("getUpdates", times=2, **fault)
+    ann, received = telegram_server.person(11, "Ann"), Received()
+    telegram_server.fail("getUpdates", **fault)
     with polling(bot, received):
         sent = ann.say("hello")
-        await server.until(lambda: received)
+        await telegram_server.until(lambda: received)
     assert received == [sent]
 
 
-async def test_answer_lost_on_the_way_comes_again(server: TelegramServer, bot: ExtBot[None]) -> None:
-    ann, received = server.person(11, "Ann"), Received()
-    server.fail("getUpdates", drop=True, done_first=True)
+async def test_answer_lost_on_the_way_comes_again(telegram_server: TelegramServer, bot: Bot) -> None:
+    ann, received = telegram_server.person(11, "Ann"), Received()
+    telegram_server.fail("getUpdates", drop=True, done_first=True)
     sent = ann.say("hello")
     with polling(bot, received):
-        await server.until(lambda: received)
+        await telegram_server.until(lambda: received)
     assert received == [sent]
 
 
 async def test_second_process_with_the_same_token_is_named_in_the_log(
-    server: TelegramServer, bot: ExtBot[None], caplog: pytest.LogCaptureFixture
+    telegram_server: TelegramServer, bot: Bot, caplog: pytest.LogCaptureFixture
 ) -> None:
     received = Received()
-    server.fail("getUpdates", status=409, description="Conflict: terminated by other getUpdates request")
-    sent = server.person(11, "Ann").say("hello")
+    telegram_server.fail("getUpdates", status=409, description="Conflict: terminated by other getUpdates request")
+    sent = telegram_server.person(11, "Ann").say("hello")
     with polling(bot, received):
-        await server.until(lambda: received)
+        await telegram_server.until(lambda: received)
     assert received == [sent]
     assert "only one may run with a token" in caplog.text
 
 
-async def test_revoked_token_ends_polling(server: TelegramServer, bot: ExtBot[None]) -> None:
+async def test_revoked_token_ends_polling(telegram_server: TelegramServer, bot: Bot) -> None:
     with polling(bot, Received()) as task:
-        await server.until(lambda: server.calls_of("getUpdates"))
-        server.token = "654321:another"
-        server.fail("getUpdates", status=401, description="Unauthorized")
-        server.person(11, "Ann").say("hello")
+        await telegram_server.until(lambda: telegram_server.calls_of("getUpdates"))
+        telegram_server.token = "654321:another"
+        telegram_server.fail("getUpdates", status=401, description="Unauthorized")
+        telegram_server.person(11, "Ann").say("hello")
         with pytest.raises(InvalidToken):
             await asyncio.wait_for(task, 5)
 
 
-async def test_webhook_takes_updates_with_the_secret_alone(server: TelegramServer, bot: ExtBot[None]) -> None:
+async def test_webhook_takes_updates_with_the_secret_alone(telegram_server: TelegramServer, bot: Bot) -> None:
     received = Received()
     async with webhook(
         bot, received, url="https://hippo.example/hook", secret=SECRET, host="127.0.0.1", port=0
     ) as port:
-        assert server.webhook is not None
-        assert (server.webhook.url, server.webhook.secret) == ("https://hippo.example/hook", SECRET)
-        assert server.webhook.allowed == list(KINDS)
-        server.webhook.url = f"http://127.0.0.1:{port}/hook"  # as the proxy in front would pass it on
-        server.person(11, "Ann").say("hello")
-        update = server.unconfirmed[0]
-        assert await server.push(update, secret="wrong") == 403
-        assert await server.push(update, secret="") == 403
+        assert telegram_server.webhook is not None
+        assert (telegram_server.webhook.url, telegram_server.webhook.secret) == ("https://hippo.example/hook", SECRET)
+        assert telegram_server.webhook.allowed == list(KINDS)
+        telegram_server.webhook.url = f"http://127.0.0.1:{port}/hook"  # as the proxy in front would pass it on
+        telegram_server.person(11, "Ann").say("hello")
+        update = telegram_server.unconfirmed[0]
+        assert await telegram_server.push(update, secret="wrong") == 403
+        assert await telegram_server.push(update, secret="") == 403
         assert received == []
-        assert await server.push(update) == 200
+        assert await telegram_server.push(update) == 200
         assert received == [update["update_id"]]
 
 
 async def test_webhook_lets_telegram_send_again_what_could_not_be_stored(
-    server: TelegramServer, bot: ExtBot[None]
+    telegram_server: TelegramServer, bot: Bot
 ) -> None:
     received = Received()
     received.trouble = [sqlite3.OperationalError("disk is full")]
     async with webhook(
         bot, received, url="https://hippo.example/hook", secret=SECRET, host="127.0.0.1", port=0
     ) as port:
-        assert server.webhook is not None
-        server.webhook.url = f"http://127.0.0.1:{port}/hook"
-        server.person(11, "Ann").say("hello")
-        assert await server.push(server.unconfirmed[0]) == 500
-        assert await server.push(server.unconfirmed[0]) == 200
+        assert telegram_server.webhook is not None
+        telegram_server.webhook.url = f"http://127.0.0.1:{port}/hook"
+        telegram_server.person(11, "Ann").say("hello")
+        assert await telegram_server.push(telegram_server.unconfirmed[0]) == 500
+        assert await telegram_server.push(telegram_server.unconfirmed[0]) == 200
         assert len(received) == 1
 
 
-async def test_webhook_refuses_what_is_no_update(bot: ExtBot[None]) -> None:
+async def test_webhook_refuses_what_is_no_update(bot: Bot) -> None:
     received = Received()
     async with (
         webhook(bot, received, url="https://hippo.example/hook", secret=SECRET, host="127.0.0.1", port=0) as port,
