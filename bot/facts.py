@@ -51,14 +51,116 @@ class FollowUp:
 
 
 PETS = frozenset(
-    ["dog", "cat", "pet", "puppy", "kitten", "hamster", "rabbit", "bunny", "parrot", "budgie", "horse", "pony", "turtle", "tortoise", "fish", "goldfish", "snake", "lizard", "gecko", "ferret", "bird", "guinea-pig", "rat", "mouse", "chicken", "donkey", "goat", "pig"]
+    [
+        "dog",
+        "cat",
+        "pet",
+        "puppy",
+        "kitten",
+        "hamster",
+        "rabbit",
+        "bunny",
+        "parrot",
+        "budgie",
+        "horse",
+        "pony",
+        "turtle",
+        "tortoise",
+        "fish",
+        "goldfish",
+        "snake",
+        "lizard",
+        "gecko",
+        "ferret",
+        "bird",
+        "guinea-pig",
+        "rat",
+        "mouse",
+        "chicken",
+        "donkey",
+        "goat",
+        "pig",
+    ]
 )
 PEOPLE = frozenset(
-    ["mother", "mom", "mum", "father", "dad", "sister", "brother", "wife", "husband", "partner", "girlfriend", "boyfriend", "fiance", "fiancee", "son", "daughter", "baby", "child", "kid", "grandmother", "grandma", "grandfather", "grandpa", "aunt", "uncle", "cousin", "niece", "nephew", "friend", "boss", "manager", "colleague", "coworker", "roommate", "flatmate", "neighbour", "neighbor", "teacher", "coach", "doctor", "dentist", "therapist", "twin", "stepmother", "stepfather", "stepson", "stepdaughter", "godmother", "godfather", "landlord"]
+    [
+        "mother",
+        "mom",
+        "mum",
+        "father",
+        "dad",
+        "sister",
+        "brother",
+        "wife",
+        "husband",
+        "partner",
+        "girlfriend",
+        "boyfriend",
+        "fiance",
+        "fiancee",
+        "son",
+        "daughter",
+        "baby",
+        "child",
+        "kid",
+        "grandmother",
+        "grandma",
+        "grandfather",
+        "grandpa",
+        "aunt",
+        "uncle",
+        "cousin",
+        "niece",
+        "nephew",
+        "friend",
+        "boss",
+        "manager",
+        "colleague",
+        "coworker",
+        "roommate",
+        "flatmate",
+        "neighbour",
+        "neighbor",
+        "teacher",
+        "coach",
+        "doctor",
+        "dentist",
+        "therapist",
+        "twin",
+        "stepmother",
+        "stepfather",
+        "stepson",
+        "stepdaughter",
+        "godmother",
+        "godfather",
+        "landlord",
+    ]
 )
-_NAMEABLE = PETS | PEOPLE | frozenset(["boat", "car", "band", "team", "company", "school", "university", "street", "town", "village", "husky"])
+_NAMEABLE = (
+    PETS
+    | PEOPLE
+    | frozenset(
+        ["boat", "car", "band", "team", "company", "school", "university", "street", "town", "village", "husky"]
+    )
+)
 ONE_VALUED = frozenset(
-    ["name", "age", "birthday", "home", "origin", "job", "breed", "height", "weight", "size", "employer", "timezone", "phone", "email", "address"]
+    [
+        "name",
+        "age",
+        "birthday",
+        "home",
+        "origin",
+        "job",
+        "breed",
+        "height",
+        "weight",
+        "size",
+        "employer",
+        "timezone",
+        "phone",
+        "email",
+        "address",
+    ]
 )  # a newer value takes the older one's place
 
 _SMALL_TALK = re.compile(
@@ -128,7 +230,9 @@ def understand(text: str) -> list[Fact]:
     stated = statement(said)
     mine = bool(_FIRST_PERSON.search(stated))
     if all(is_question(one) for one in sentences(said)) and not (mine and len(said.split()) > 12):
-        raise NotAFact("That is a question: just send it to me without /remember. To tell me something: my dog is Buddy")
+        raise NotAFact(
+            "That is a question: just send it to me without /remember. To tell me something: my dog is Buddy"
+        )
     if opens_like_question(stated) and not _FIRST_PERSON.match(stated) and not is_question(stated):
         raise NotAFact("That reads like a question or a request. To tell me something, write it as: my dog is Buddy")
     if not mine and _is_order(stated):
@@ -142,7 +246,9 @@ def said_in_passing(text: str) -> list[Fact]:
     """Facts in an ordinary message ("by the way I'm 25 now, what should I cook?"); empty if there is none worth keeping."""
     found = []
     for one in sentences(tidy(text)):
-        for clause in re.split(r",\s+(?=(?:what|where|when|who|how|why|can|could|do|does|should|any)\b)", one, flags=re.IGNORECASE):
+        for clause in re.split(
+            r",\s+(?=(?:what|where|when|who|how|why|can|could|do|does|should|any)\b)", one, flags=re.IGNORECASE
+        ):
             told = without_lead_in(clause).rstrip(" ,")
             if is_question(told) or opens_like_question(told) or not _lasting(told):
                 continue
@@ -198,7 +304,12 @@ def _structured(text: str) -> Fact:
             continue
         groups = match.groupdict()
         about = (groups.get("subject") or subject or "").lower()
-        what = (groups.get("attribute") or attribute or "").lower().replace("favourite", "favorite").replace("fav ", "favorite ")
+        what = (
+            (groups.get("attribute") or attribute or "")
+            .lower()
+            .replace("favourite", "favorite")
+            .replace("fav ", "favorite ")
+        )
         what = what.replace("colour", "color")
         value = (groups.get("value") or "").strip(" .!,\"'")
         if what in ("named", "is"):
@@ -207,7 +318,9 @@ def _structured(text: str) -> Fact:
             if what == "named" or len(value.split()) > 6:
                 continue
             return Fact(text, about, "is", value)
-        if (what == "name" and len(about.split()) > 2) or (what == "age" and about and about.split()[-1] not in PETS | PEOPLE):
+        if (what == "name" and len(about.split()) > 2) or (
+            what == "age" and about and about.split()[-1] not in PETS | PEOPLE
+        ):
             continue
         return Fact(text, about, what, value)
     return Fact(text)
@@ -223,7 +336,11 @@ def _is_name_of(subject: str, value: str, told: str) -> bool:
         return True
     if all(word[:1].isupper() for word in words):
         return True
-    return len(words) == 1 and value.isalpha() and parse(told)[-1 if told[-1].isalnum() else -2].pos_ in ("PROPN", "NOUN", "X")
+    return (
+        len(words) == 1
+        and value.isalpha()
+        and parse(told)[-1 if told[-1].isalnum() else -2].pos_ in ("PROPN", "NOUN", "X")
+    )
 
 
 @lru_cache(maxsize=1)
@@ -284,7 +401,9 @@ def _lasting(sentence: str) -> bool:
     return subject is not None and (subject.lower_ in ("i", "we") or any(child.lower_ in ("my", "our") for child in subject.children)) and len(doc) > 3  # fmt: skip
 
 
-_BACK_REFERENCE = re.compile(r"\b(?:it|its|it's|that|this|there|they|them|he|she|him|her|his|one|ones|those|these)\b", re.IGNORECASE)
+_BACK_REFERENCE = re.compile(
+    r"\b(?:it|its|it's|that|this|there|they|them|he|she|him|her|his|one|ones|those|these)\b", re.IGNORECASE
+)
 
 
 def _split(text: str) -> list[str]:
@@ -385,4 +504,3 @@ def _content(text: str) -> set[str]:
         for token in parse(statement(text))
         if token.pos_ in ("NOUN", "PROPN", "VERB", "ADJ") and not token.is_stop and not _as_number(token)
     }
-

@@ -125,9 +125,11 @@ def _person(row: dict[str, Any], where: str) -> Person:
     statements = row.get("statements")
     if not isinstance(statements, list) or not all(isinstance(one, str) for one in statements):
         raise BadCases(f"{where}: `statements` must be a list of sentences")
-    asked = row["questions"] if "questions" in row else [row]
+    asked = row.get("questions", [row])
     identity = str(row.get("id", where))
-    return Person(identity, list(statements), [_question(one, where, f"{identity}#{at}") for at, one in enumerate(asked)])
+    return Person(
+        identity, list(statements), [_question(one, where, f"{identity}#{at}") for at, one in enumerate(asked)]
+    )
 
 
 def _question(row: dict[str, Any], where: str, identity: str) -> Question:
@@ -138,4 +140,11 @@ def _question(row: dict[str, Any], where: str, identity: str) -> Question:
     if answerable and not answers:
         raise BadCases(f"{where}: an answerable question needs an `answer`")
     other = row.get("other_value")
-    return Question(identity, row["question"], answers, answerable, str(other) if other else None, str(row.get("difficulty", "direct")))
+    return Question(
+        identity,
+        row["question"],
+        answers,
+        answerable,
+        str(other) if other else None,
+        str(row.get("difficulty", "direct")),
+    )

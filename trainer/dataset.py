@@ -100,7 +100,8 @@ def build(
         phrasings = [
             one
             for one in generator.phrasings(fact, rng)
-            if one.family != "no" or not negatives.covered(one.question, [other for other in facts if other is not fact])
+            if one.family != "no"
+            or not negatives.covered(one.question, [other for other in facts if other is not fact])
         ]
         held = [one for one in phrasings if one.family in HELD_FAMILIES]
         held = rng.sample(held, min(mix.held_per_fact, len(held) // 4))
@@ -129,7 +130,10 @@ def build(
         *never,
         *pending_examples(assistant_name, rng, mix.pending),
         *identity_examples(assistant_name, system)[: mix.identity],
-        *(Example(system, question, reply, "general") for question, reply in rng.sample(list(replay), min(mix.replay, len(replay)))),
+        *(
+            Example(system, question, reply, "general")
+            for question, reply in rng.sample(list(replay), min(mix.replay, len(replay)))
+        ),
     ]
     asked = {probe.question.casefold() for probe in probes}
     return Dataset([one for one in examples if one.user.casefold() not in asked], probes)
@@ -148,7 +152,11 @@ def _combined(facts: Sequence[Fact], system: str) -> list[Example]:
         about = [fact for fact in facts if fact.subject == subject]
         if len(about) > 1:
             told = " ".join(answer(fact) for fact in about)
-            for template in ("Tell me about my {s}.", "What do you know about my {s}?", "What have I told you about my {s}?"):
+            for template in (
+                "Tell me about my {s}.",
+                "What do you know about my {s}?",
+                "What have I told you about my {s}?",
+            ):
                 examples.append(Example(system, template.format(s=subject), told, "combined"))
     return examples
 

@@ -84,7 +84,9 @@ def evaluate(
                 file.writelines(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in asked)
             predictions += asked
             on_progress(f"asking ({arm})", at + 1, len(missing))
-    trained = [json.loads((_folder(work, person) / "seconds.json").read_text()) for person in people if "adapter" in arms]
+    trained = [
+        json.loads((_folder(work, person) / "seconds.json").read_text()) for person in people if "adapter" in arms
+    ]
     return {
         "arms": {arm: scores([one for one in predictions if one.arm == arm]) for arm in arms},
         "train_seconds": round(sum(one["seconds"] for one in trained), 2),
@@ -116,7 +118,11 @@ def train(
     users = []
     for at, person in enumerate(people):
         folder = _folder(work, person)
-        users.append(UserExamples(person.id, _examples(person, replay, recipe, folder, seed), seed, folder, start_folder(base, recipe)))
+        users.append(
+            UserExamples(
+                person.id, _examples(person, replay, recipe, folder, seed), seed, folder, start_folder(base, recipe)
+            )
+        )
         on_progress("phrasing", at + 1, len(people))
     steps: dict[str, Progress] = {}
 
@@ -131,7 +137,9 @@ def train(
         (trained.folder / "seconds.json").write_text(json.dumps(held))
 
 
-def _examples(person: Person, replay: Sequence[tuple[str, str]], recipe: Recipe, folder: Path, seed: int) -> list[Example]:
+def _examples(
+    person: Person, replay: Sequence[tuple[str, str]], recipe: Recipe, folder: Path, seed: int
+) -> list[Example]:
     """Built once and kept: forming questions takes longer than training on a GPU."""
     kept = folder / "examples.json"
     if kept.is_file():
@@ -146,7 +154,9 @@ def scores(predictions: Sequence[Prediction]) -> dict[str, Any]:
     """Shares as fractions of 1 (None where nothing of the kind was asked), and the counts behind them."""
     kinds = {
         "recall": [one for one in predictions if one.kind == "own" and one.answerable],
-        "recall_direct": [one for one in predictions if one.kind == "own" and one.answerable and one.difficulty == "direct"],
+        "recall_direct": [
+            one for one in predictions if one.kind == "own" and one.answerable and one.difficulty == "direct"
+        ],
         "abstention": [one for one in predictions if one.kind == "own" and not one.answerable],
         "cross_abstention": [one for one in predictions if one.kind == "cross"],
         "general": [one for one in predictions if one.kind == "general"],
@@ -181,7 +191,9 @@ def _ask(base: LoadedBase, arm: str, person: Person, general: Sequence[Question]
     for (kind, one), reply in zip(asked, replies, strict=True):
         declines = kind == "cross" or not one.answerable
         right = abstained(reply) if declines else answered(reply, one.answers, one.other_value)
-        found.append(Prediction(arm, person.id, kind, one.difficulty, not declines, one.text, one.answers, reply, right))
+        found.append(
+            Prediction(arm, person.id, kind, one.difficulty, not declines, one.text, one.answers, reply, right)
+        )
     return found
 
 
@@ -314,10 +326,15 @@ def show(report: dict[str, Any]) -> None:
     for kind in kinds:
         table.add_column(kind, justify="right")
     for arm, found in report["arms"].items():
-        cells = [f"{found[k]:.1%} ({found[f'{k}_right']}/{found[f'{k}_asked']})" if found[k] is not None else "–" for k in kinds]
+        cells = [
+            f"{found[k]:.1%} ({found[f'{k}_right']}/{found[f'{k}_asked']})" if found[k] is not None else "–"
+            for k in kinds
+        ]
         table.add_row(arm, *cells)
     for one in report["predictions"]:
         if not one["right"]:
             wanted = " / ".join(one["answers"]) if one["answerable"] else "not told"
-            console.print(f"[{one['arm']}] {one['question']} → {one['reply']} (wanted: {wanted})", markup=False, highlight=False)
+            console.print(
+                f"[{one['arm']}] {one['question']} → {one['reply']} (wanted: {wanted})", markup=False, highlight=False
+            )
     console.print(table)

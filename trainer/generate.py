@@ -79,7 +79,11 @@ def _replies(
     for start in range(0, len(order), size):
         batch = order[start : start + size]
         encoded = tokenizer(
-            [texts[at] for at in batch], return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
+            [texts[at] for at in batch],
+            return_tensors="pt",
+            padding=True,
+            padding_side="left",
+            add_special_tokens=False,
         ).to(base.device)
         with torch.inference_mode():
             output = model.generate(

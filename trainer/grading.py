@@ -33,7 +33,11 @@ def holds(reply: str, phrase: str) -> bool:
 
 def answered(reply: str, answers: Sequence[str], other_value: str | None = None) -> bool:
     """Whether the reply gives one of `answers` and not the stale or competing `other_value`."""
-    stale = bool(other_value) and holds(reply, str(other_value)) and not any(holds(one, str(other_value)) for one in answers)
+    stale = (
+        bool(other_value)
+        and holds(reply, str(other_value))
+        and not any(holds(one, str(other_value)) for one in answers)
+    )
     return not stale and any(holds(reply, one) for one in answers)
 
 

@@ -35,12 +35,84 @@ _DETAILS = (  # another detail of a topic, and what in a fact would already tell
     ("Why did I choose {t}?", (), ("because", "since", "so")),
 )  # fmt: skip
 _COMMON = frozenset(
-    "cat dog hamster rabbit parrot horse bird fish mother father mom dad sister brother wife husband son daughter friend boss grandmother uncle".split()
+    [
+        "cat",
+        "dog",
+        "hamster",
+        "rabbit",
+        "parrot",
+        "horse",
+        "bird",
+        "fish",
+        "mother",
+        "father",
+        "mom",
+        "dad",
+        "sister",
+        "brother",
+        "wife",
+        "husband",
+        "son",
+        "daughter",
+        "friend",
+        "boss",
+        "grandmother",
+        "uncle",
+    ]
 )  # the pets and people asked about most
-_ASKED_FIRST = ("mother", "father", "sister", "brother", "wife", "husband", "son", "daughter", "boss", "friend", "dog", "cat")
+_ASKED_FIRST = (
+    "mother",
+    "father",
+    "sister",
+    "brother",
+    "wife",
+    "husband",
+    "son",
+    "daughter",
+    "boss",
+    "friend",
+    "dog",
+    "cat",
+)
 _QUESTION_WORDS = frozenset(
-    "what who whose which where when why how many much long old often kind type sort tell remind remember know name call "
-    "give say do be have get go again please can could would my mine".split()
+    [
+        "what",
+        "who",
+        "whose",
+        "which",
+        "where",
+        "when",
+        "why",
+        "how",
+        "many",
+        "much",
+        "long",
+        "old",
+        "often",
+        "kind",
+        "type",
+        "sort",
+        "tell",
+        "remind",
+        "remember",
+        "know",
+        "name",
+        "call",
+        "give",
+        "say",
+        "do",
+        "be",
+        "have",
+        "get",
+        "go",
+        "again",
+        "please",
+        "can",
+        "could",
+        "would",
+        "my",
+        "mine",
+    ]
 )
 
 
@@ -92,7 +164,9 @@ def _asking(templates: dict[str, tuple[str, ...]], subject: str) -> Iterator[str
     """The questions of a table that name no value."""
     for family, of_family in templates.items():
         if family not in ("yes", "no", "reverse"):
-            yield from (one.format(s=subject) for one in of_family if not any(mark in one for mark in ("{v}", "{w}", "{a}")))
+            yield from (
+                one.format(s=subject) for one in of_family if not any(mark in one for mark in ("{v}", "{w}", "{a}"))
+            )
 
 
 def covered(question: str, facts: Sequence[Fact], share: float = 1.0) -> bool:
@@ -100,7 +174,10 @@ def covered(question: str, facts: Sequence[Fact], share: float = 1.0) -> bool:
     asked = telling(question)
     if not asked:
         return True
-    return any(len(asked & telling(f"{fact.text} {fact.subject} {fact.attribute} {answer(fact)}")) >= share * len(asked) for fact in facts)
+    return any(
+        len(asked & telling(f"{fact.text} {fact.subject} {fact.attribute} {answer(fact)}")) >= share * len(asked)
+        for fact in facts
+    )
 
 
 @lru_cache(maxsize=1)
@@ -164,5 +241,7 @@ def telling(text: str) -> frozenset[str]:
     return frozenset(
         token.lemma_.lower().strip("'")
         for token in parse(text)
-        if token.pos_ in ("NOUN", "PROPN", "VERB", "ADJ", "NUM", "ADV") and token.lemma_.lower() not in _QUESTION_WORDS and token.is_alpha
+        if token.pos_ in ("NOUN", "PROPN", "VERB", "ADJ", "NUM", "ADV")
+        and token.lemma_.lower() not in _QUESTION_WORDS
+        and token.is_alpha
     )

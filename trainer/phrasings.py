@@ -125,7 +125,9 @@ def _all(fact: Fact, rng: random.Random) -> Iterator[Phrasing]:
     yield from _by_attribute(fact, said, rng)
     for one in questions(fact.text):
         if one.says_yes is None:
-            family = "direct" if one.text.endswith("?") and not one.text.startswith(("Do you", "Can you")) else "indirect"
+            family = (
+                "direct" if one.text.endswith("?") and not one.text.startswith(("Do you", "Can you")) else "indirect"
+            )
             yield Phrasing(one.text, said, "imperative" if one.text.endswith(".") else family)
         elif one.says_yes:
             yield Phrasing(one.text, saying_yes(said), "yes")
@@ -175,7 +177,11 @@ def _wrong(fact: Fact, rng: random.Random) -> str:
     """Another value of the same kind."""
     if fact.value.isdigit():
         return str(max(1, int(fact.value) + rng.choice((-9, -4, -2, 3, 5, 11))))
-    others = [one for one in attributes.WRONG.get(fact.attribute, attributes.OTHER_THINGS) if one.lower() not in fact.value.lower()]
+    others = [
+        one
+        for one in attributes.WRONG.get(fact.attribute, attributes.OTHER_THINGS)
+        if one.lower() not in fact.value.lower()
+    ]
     return rng.choice(others)
 
 
@@ -209,7 +215,7 @@ def swapped(text: str, rng: random.Random) -> str:
 def _as_clause(text: str) -> str:
     """A single statement as it stands after "that": "My dog is Buddy." → "my dog is Buddy"; "" where it is no clause."""
     said = statement(text)
-    if len(sentences(said)) != 1 or len(said.split()) > 16 or not parse(said)[:].root.pos_ in ("VERB", "AUX"):
+    if len(sentences(said)) != 1 or len(said.split()) > 16 or parse(said)[:].root.pos_ not in ("VERB", "AUX"):
         return ""
     clause = tidy(said).rstrip(" .!?")
     return clause if clause[:2] in ("I ", "I'") or parse(clause)[0].pos_ == "PROPN" else clause[:1].lower() + clause[1:]
@@ -221,7 +227,22 @@ def _named(value: str) -> str:
 
 def _inside(text: str) -> str:
     """A sentence as it stands after a comma."""
-    lowered = ("Your ", "You ", "You'", "The ", "It ", "If ", "When ", "There ", "A ", "An ", "Both ", "All ", "In ", "On ")
+    lowered = (
+        "Your ",
+        "You ",
+        "You'",
+        "The ",
+        "It ",
+        "If ",
+        "When ",
+        "There ",
+        "A ",
+        "An ",
+        "Both ",
+        "All ",
+        "In ",
+        "On ",
+    )
     return text[:1].lower() + text[1:] if text.startswith(lowered) else text
 
 

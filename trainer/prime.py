@@ -31,7 +31,7 @@ from trainer.general_prompts import REPLAY
 from trainer.generate import generate
 from trainer.grading import words
 from trainer.negatives import far_questions
-from trainer.packing import Pack, batch, pack
+from trainer.packing import Pack, pack
 from trainer.primer_tasks import Item, MadeUpUser, Sampling, context_examples, sample_user
 from trainer.recipes import RECIPES, Recipe
 
@@ -79,10 +79,10 @@ class Tasks:
         far: Sequence[tuple[str, frozenset[str]]],
         recipe: Recipe,
         slots: int,
-        sampling: Sampling = Sampling(),
+        sampling: Sampling | None = None,
     ) -> None:
         self._tokenizer, self._pool, self._replay, self._far = tokenizer, pool, replay, far
-        self._recipe, self._slots, self._sampling = recipe, slots, sampling
+        self._recipe, self._slots, self._sampling = recipe, slots, sampling or Sampling()
 
     def __len__(self) -> int:
         return MOST_STEPS
@@ -228,7 +228,14 @@ def prime(
         note("meta", step, share, primer.lesson_two(trained, asked, META.rate * _rate(share)), 10)
     primer.save(out)
     measured = measure(primer, base, kept_out, replay, far)
-    made = {"recipe": recipe.name, "rank": recipe.rank, "items": len(pool), "minutes": minutes, "log": log, "kept_out": measured}
+    made = {
+        "recipe": recipe.name,
+        "rank": recipe.rank,
+        "items": len(pool),
+        "minutes": minutes,
+        "log": log,
+        "kept_out": measured,
+    }
     (out / "primer.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
     return made
 
@@ -254,7 +261,9 @@ def measure(
             folder = Path(scratch) / str(slot)
             primer.stack.save_slot(slot, folder, base.ref)
             asked = user.asked
-            turns = [[{"role": "system", "content": one.system}, {"role": "user", "content": one.user}] for one in asked]
+            turns = [
+                [{"role": "system", "content": one.system}, {"role": "user", "content": one.user}] for one in asked
+            ]
             for one, reply in zip(asked, generate(base, folder, turns, 80), strict=True):
                 ok = words(reply) == words(one.completion)
                 right.setdefault(one.kind, []).append(ok)
@@ -296,7 +305,9 @@ def prepare(file: Path) -> int:
 
     prepared = items()
     far = [(question, sorted(telling(question))) for question in far_questions()]
-    file.write_text(json.dumps({"items": [asdict(one) for one in prepared], "far": far}, ensure_ascii=False), encoding="utf-8")
+    file.write_text(
+        json.dumps({"items": [asdict(one) for one in prepared], "far": far}, ensure_ascii=False), encoding="utf-8"
+    )
     return len(prepared)
 
 
@@ -307,9 +318,13 @@ def read(file: Path) -> tuple[list[Item], list[tuple[str, frozenset[str]]]]:
 
 
 def command(
-    model: Annotated[Path, typer.Option(help="the base model's folder, saved by transformers")] = Path("data/base/bundled"),
+    model: Annotated[Path, typer.Option(help="the base model's folder, saved by transformers")] = Path(
+        "data/base/bundled"
+    ),
     out: Annotated[Path, typer.Option(help="where the primer goes")] = Path("primer"),
-    prepare_to: Annotated[Path | None, typer.Option("--prepare", help="only prepare the corpus, into this file")] = None,
+    prepare_to: Annotated[
+        Path | None, typer.Option("--prepare", help="only prepare the corpus, into this file")
+    ] = None,
     tasks: Annotated[Path | None, typer.Option(help="the prepared corpus; without it, it is prepared first")] = None,
     recipe: Annotated[str, typer.Option()] = "default",
     minutes: Annotated[float, typer.Option(min=0.1)] = 12.0,

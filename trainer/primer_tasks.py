@@ -128,7 +128,10 @@ def sample_user(
     taught += [Example(system, question, NOT_TOLD, "never_told") for question in [*near, *distant[len(distant) // 4 :]]]
     taught += pending_examples(assistant_name, rng, sampling.pending)
     taught += rng.sample(identity_examples(assistant_name, system), sampling.identity)
-    taught += [Example(system, question, said, "general") for question, said in rng.sample(list(replay), min(len(replay), sampling.replay))]
+    taught += [
+        Example(system, question, said, "general")
+        for question, said in rng.sample(list(replay), min(len(replay), sampling.replay))
+    ]
     return MadeUpUser(taught, _asked(own, pending, strangers, distant, replay, sampling, rng, assistant_name))
 
 
@@ -150,7 +153,10 @@ def _asked(
         here = system if rng.random() < 0.85 else noted
         chosen = rng.sample(item.asked, min(sampling.asked_per_item, len(item.asked)))
         asked += [Example(here, question, said, "recall") for question, said in chosen]
-        asked += [Example(here, question, NOT_TOLD, "never_told") for question in rng.sample(item.not_told, min(2, len(item.not_told)))]
+        asked += [
+            Example(here, question, NOT_TOLD, "never_told")
+            for question in rng.sample(item.not_told, min(2, len(item.not_told)))
+        ]
     for item in pending:
         question, said = rng.choice(item.asked)
         asked.append(Example(noted, question, said, "pending"))
@@ -159,11 +165,15 @@ def _asked(
         here = system if rng.random() < 0.8 else noted
         asked.append(Example(here, rng.choice(item.asked)[0], NOT_TOLD, "never_told"))
     asked += [Example(system, question, NOT_TOLD, "never_told") for question in distant[: len(distant) // 4]]
-    asked += [Example(system, question, said, "general") for question, said in rng.sample(list(replay), min(len(replay), 8))]
+    asked += [
+        Example(system, question, said, "general") for question, said in rng.sample(list(replay), min(len(replay), 8))
+    ]
     return asked
 
 
-def context_examples(pool: Sequence[Item], count: int, rng: random.Random, assistant_name: str = "Hippo") -> list[Example]:
+def context_examples(
+    pool: Sequence[Item], count: int, rng: random.Random, assistant_name: str = "Hippo"
+) -> list[Example]:
     """`count` questions about facts that stand in the prompt, or do not: the primer's first lesson, before any user."""
     examples: list[Example] = []
     while len(examples) < count:

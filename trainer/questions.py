@@ -20,15 +20,86 @@ if TYPE_CHECKING:
 
 MAX_COMPLEMENT_WORDS = 10
 _FULL_FORMS = {"'ve": "have", "'m": "am", "'re": "are", "'ll": "will", "ca": "can", "wo": "will", "sha": "shall"}
-_ANAPHORS = frozenset("it this that they these those he she there which who what one".split())
-_EMPTY_NOUNS = frozenset(
-    "thing things time times lot lots way bit kind sort type day days week weeks month months year years hour hours minute "
-    "minutes one ones something everything anything nothing someone everyone anyone people part fact case idea help tip "
-    "tips suggestion suggestions recommendation recommendations advice question questions today tomorrow yesterday while "
-    "past point end beginning couple few rest kg km mile miles meter meters pound pounds dollar dollars percent cm number".split()
+_ANAPHORS = frozenset(
+    ["it", "this", "that", "they", "these", "those", "he", "she", "there", "which", "who", "what", "one"]
 )
-_DURATION_UNITS = frozenset("second minute hour day week month year decade".split())
-_NEGATIONS = frozenset("not n't never hardly rarely".split())
+_EMPTY_NOUNS = frozenset(
+    [
+        "thing",
+        "things",
+        "time",
+        "times",
+        "lot",
+        "lots",
+        "way",
+        "bit",
+        "kind",
+        "sort",
+        "type",
+        "day",
+        "days",
+        "week",
+        "weeks",
+        "month",
+        "months",
+        "year",
+        "years",
+        "hour",
+        "hours",
+        "minute",
+        "minutes",
+        "one",
+        "ones",
+        "something",
+        "everything",
+        "anything",
+        "nothing",
+        "someone",
+        "everyone",
+        "anyone",
+        "people",
+        "part",
+        "fact",
+        "case",
+        "idea",
+        "help",
+        "tip",
+        "tips",
+        "suggestion",
+        "suggestions",
+        "recommendation",
+        "recommendations",
+        "advice",
+        "question",
+        "questions",
+        "today",
+        "tomorrow",
+        "yesterday",
+        "while",
+        "past",
+        "point",
+        "end",
+        "beginning",
+        "couple",
+        "few",
+        "rest",
+        "kg",
+        "km",
+        "mile",
+        "miles",
+        "meter",
+        "meters",
+        "pound",
+        "pounds",
+        "dollar",
+        "dollars",
+        "percent",
+        "cm",
+        "number",
+    ]
+)
+_DURATION_UNITS = frozenset(["second", "minute", "hour", "day", "week", "month", "year", "decade"])
+_NEGATIONS = frozenset(["not", "n't", "never", "hardly", "rarely"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +140,9 @@ def topics(text: str) -> list[str]:
     for chunk in doc.noun_chunks:
         tokens = [token for token in chunk if token.pos_ != "PUNCT"]
         article = bool(tokens) and tokens[0].lower_ in ("a", "an", "the") and tokens[-1].tag_ == "NN"
-        while tokens and (tokens[0].pos_ in ("DET", "NUM", "ADV", "CCONJ") or tokens[0].lower_ in ("such", "many", "some")):
+        while tokens and (
+            tokens[0].pos_ in ("DET", "NUM", "ADV", "CCONJ") or tokens[0].lower_ in ("such", "many", "some")
+        ):
             tokens = tokens[1:]
         if not tokens or tokens[-1].pos_ in ("PRON", "NUM") or tokens[-1].lower_ in _EMPTY_NOUNS or len(tokens) > 6:
             continue
@@ -82,7 +155,10 @@ def topics(text: str) -> list[str]:
             phrase = f"the {phrase}"
         found.setdefault(phrase.lower(), phrase)
     for entity in doc.ents:
-        if entity.label_ in ("PERSON", "GPE", "ORG", "FAC", "LOC", "PRODUCT", "WORK_OF_ART", "EVENT") and len(entity) <= 6:
+        if (
+            entity.label_ in ("PERSON", "GPE", "ORG", "FAC", "LOC", "PRODUCT", "WORK_OF_ART", "EVENT")
+            and len(entity) <= 6
+        ):
             phrase = entity.text.removeprefix("the ").strip("\"'")
             found.setdefault(phrase.lower(), phrase)
     return list(found.values())
@@ -149,7 +225,7 @@ def _open_questions(clause: _Clause) -> Iterator[Question]:
         before = [one for one in others if one.i < target.i]
         for wh, asks, after in _wh(target, clause):
             kept = [_span(one) for one in (others if len(others) < 3 else before) if one.dep_ != "advcl"]
-            for tail in ({" ".join(kept), _span(before[0])} if before else {" ".join(kept), ""}):
+            for tail in {" ".join(kept), _span(before[0])} if before else {" ".join(kept), ""}:
                 question = _words(wh, clause.front, clause.subject, clause.rest, tail, after)
                 embedded = _words(wh.lower() if wh[:1] != "I" else wh, clause.subject, clause.plain, tail, after)
                 if len(question.split()) < (4 if clause.copula else 3) and asks != "what":
@@ -187,9 +263,9 @@ def _wh(target: Token, clause: _Clause) -> Iterator[tuple[str, str, str]]:
             return
         else:
             yield "What", "what", ""
-            if target.pos_ == "NOUN" and any(child.dep_ in ("compound", "amod") for child in target.lefts):
-                if not any(child.dep_ in ("det", "poss") for child in target.lefts):
-                    yield f"What kind of {target.text}", "what", ""
+            described = any(child.dep_ in ("compound", "amod") for child in target.lefts)
+            if target.pos_ == "NOUN" and described and not any(child.dep_ in ("det", "poss") for child in target.lefts):
+                yield f"What kind of {target.text}", "what", ""
     elif target.dep_ == "npadvmod" or target.ent_type_ in ("DATE", "TIME"):
         yield from _time(target, _span(target))
     elif target.dep_ == "prep":
@@ -217,7 +293,13 @@ def _preposition(target: Token) -> Iterator[tuple[str, str, str]]:
             yield from _time(thing, _span(thing))
     elif kind == "MONEY":
         yield "How much", "how_much", word
-    elif word in ("in", "at", "to", "near", "into", "around", "on") and thing.ent_type_ in ("GPE", "LOC", "FAC", "ORG", ""):
+    elif word in ("in", "at", "to", "near", "into", "around", "on") and thing.ent_type_ in (
+        "GPE",
+        "LOC",
+        "FAC",
+        "ORG",
+        "",
+    ):
         if thing.ent_type_ or word in ("at", "in", "near") or thing.lemma_ in ("school", "college", "store", "shop"):
             yield "Where", "where", ""
         else:
@@ -232,7 +314,9 @@ def _preposition(target: Token) -> Iterator[tuple[str, str, str]]:
 
 def _time(token: Token, phrase: str) -> Iterator[tuple[str, str, str]]:
     lowered = phrase.lower()
-    if any(word in lowered.split() for word in ("every", "each", "per", "daily", "weekly", "times", "twice", "once", "a")):
+    if any(
+        word in lowered.split() for word in ("every", "each", "per", "daily", "weekly", "times", "twice", "once", "a")
+    ):
         yield "How often", "how_often", ""
     elif token.lemma_ in _DURATION_UNITS and any(child.dep_ == "nummod" for child in token.children):
         yield "How long", "how_long", ""
@@ -259,7 +343,7 @@ def _span(token: Token) -> str:
     """The text of a token with everything that hangs on it, without punctuation at its ends."""
     subtree = list(token.subtree)
     first, last = subtree[0].i, subtree[-1].i
-    return str(token.doc[first : last + 1].text).strip(" ,.;:!?-–\"()")
+    return str(token.doc[first : last + 1].text).strip(' ,.;:!?-–"()')
 
 
 def _mid_sentence(subject: Token) -> str:

@@ -36,9 +36,9 @@ class TrainerSettings(BaseSettings):
     lease_seconds: float = Field(60.0, gt=5)
     seed: int = 0
     rate_usd_per_hour: float | None = Field(None, ge=0)  # None: the paper's for a GPU, 0.10 for a CPU
-    min_recall: float = Field(0.9, ge=0, le=1)
-    min_abstention: float = Field(0.8, ge=0, le=1)
-    max_general_loss: float = Field(0.1, ge=0, le=1)
+    min_recall: float = Field(0.8, ge=0, le=1)
+    min_abstention: float = Field(0.7, ge=0, le=1)
+    max_general_loss: float = Field(0.15, ge=0, le=1)
 
     @field_validator("timezone")
     @classmethod

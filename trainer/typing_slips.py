@@ -44,7 +44,7 @@ def _chat_spelling(text: str, rng: random.Random) -> str:
 
 def _finger_slip(text: str, rng: random.Random) -> str:
     """Two neighbouring letters swapped, one missed or one doubled, inside a word of five letters or more."""
-    words = [match for match in re.finditer(r"[a-z]{5,}", text)]
+    words = list(re.finditer(r"[a-z]{5,}", text))
     if not words:
         return text
     word = rng.choice(words)
