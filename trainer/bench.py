@@ -10,6 +10,7 @@ any others. Every figure says what it ran on. Not covered: the quality of what i
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import tempfile
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +31,9 @@ from trainer.recipes import RECIPES, Recipe
 from trainer.stacked import Options
 
 PAPER_RATE_USD_PER_HOUR = 11.058  # section 4.1
+NO_ROOM = "does not fit the memory"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -172,8 +177,18 @@ def command(
             json_out.parent.mkdir(parents=True, exist_ok=True)
             json_out.write_text(json.dumps(out, indent=1))
 
+    def attempt(name: str, measure: Callable[[], dict[str, Any]]) -> None:
+        """A run that fails is a line of the result, so that those before and after it are not lost."""
+        try:
+            note(measure())
+        except Exception as error:
+            log.exception("%s failed", name)
+            _clear(on)
+            note({"name": name, "error": f"{type(error).__name__}: {error}"})
+
     if engine in ("stacked", "both"):
-        note(measure_stacked(bench, Row("asked for", users, options, chosen, _checked(quantization))))
+        row = Row("asked for", users, options, chosen, _checked(quantization))
+        attempt(row.name, partial(measure_stacked, bench, row))
     planned = [
         Row(f"{count} users", count, replace(options, slots=count), chosen, _checked(quantization))
         for count in _counts(sweep)
@@ -185,11 +200,13 @@ def command(
         if time.monotonic() > until:
             print(f"left out for time: {row.name}", flush=True)
             continue
-        note(measure_stacked(bench, row))
+        attempt(row.name, partial(measure_stacked, bench, row))
     if engine in ("trl", "both"):
-        note(measure_trl(bench, chosen))
+        attempt("trl, one user at a time", partial(measure_trl, bench, chosen))
     if plot:
         draw(out, plot)
+    if any(run.get("error", NO_ROOM) != NO_ROOM for run in out["runs"]):
+        raise typer.Exit(1)
 
 
 def measure_stacked(bench: Bench, row: Row) -> dict[str, Any]:
@@ -217,7 +234,7 @@ def measure_stacked(bench: Bench, row: Row) -> dict[str, Any]:
             clock.stop()
     except torch.OutOfMemoryError:
         _clear(bench.device)
-        return {"name": row.name, "engine": "stacked", "users_per_step": row.users, "error": "does not fit the memory"}
+        return {"name": row.name, "engine": "stacked", "users_per_step": row.users, "error": NO_ROOM}
     tokens = sum(result.tokens for result in results) // len(results) * row.recipe.epochs // recipe.epochs
     flop = flop_per_user(base.model, row.recipe, row.options, tokens, sum(_labels(user) for user in users) / len(users))
     made = _measured(bench, "stacked", row.users, row.recipe, row.quantization, row.options, clock, startup)

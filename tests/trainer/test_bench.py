@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+import trainer.bench
 from tests.trainer.conftest import ROOT
 from trainer.__main__ import app
 from trainer.bench import PAPER_RATE_USD_PER_HOUR, Clock, flop_per_user
@@ -53,6 +54,23 @@ def test_both_engines_in_one_run(tmp_path: Path) -> None:
     out = bench(tmp_path, "--users", "2", "--engine", "both", "--epochs", "1")
     assert [run["engine"] for run in out["runs"]] == ["stacked", "trl"]
     assert out["runs"][1]["quantization"] == "nf4"
+
+
+def test_a_run_that_fails_is_named_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = trainer.bench.measure_stacked
+
+    def first_fails(held: Any, row: Any) -> dict[str, Any]:
+        if row.name == "asked for":
+            raise RuntimeError("no such kernel")
+        return measure(held, row)
+
+    monkeypatch.setattr(trainer.bench, "measure_stacked", first_fails)
+    out = tmp_path / "out.json"
+    options = ["--shape", "tiny", "--device", "cpu", "--epochs", "1", "--sweep", "1", "--json", str(out)]
+    assert CliRunner().invoke(app, ["bench", *options]).exit_code == 1
+    failed, made = json.loads(out.read_text())["runs"]
+    assert failed == {"name": "asked for", "error": "RuntimeError: no such kernel"}
+    assert made["seconds_per_user"] > 0
 
 
 def test_a_savings_switch_changes_the_work(tmp_path: Path) -> None:
