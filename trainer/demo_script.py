@@ -25,7 +25,7 @@ ASKED_AT_ONCE = (
     ("When is my birthday?", BIRTHDAY),
 )
 ASKED_AGAIN = (
-    ("whats my dogs name", BUDDY),
+    ("whats my dogs name lol", BUDDY),
     ("Hey, what's my dog's name?", BUDDY),
     ("I forgot, what did I say my dog is called?", BUDDY),
     ("So what is my dog named?", BUDDY),

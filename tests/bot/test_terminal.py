@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import inspect
 import json
 import os
 import pty
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.__main__ import PLATFORMS
 from bot.memory import Memory
 from tests.bot.model_server import ModelServer
 from tests.vllm_server import environment
@@ -219,3 +222,10 @@ def test_setting_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "max_facts" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("module", PLATFORMS.values())
+def test_every_platform_has_the_entry_that_run_calls(module: str) -> None:
+    run = importlib.import_module(module).run
+    assert inspect.iscoroutinefunction(run)
+    assert list(inspect.signature(run).parameters) == ["settings", "conversation", "stop"]
