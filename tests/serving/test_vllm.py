@@ -45,7 +45,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory, base_model: BaseModel) -> 
     from trainer.stacked import train
 
     folder = tmp_path_factory.mktemp("learned")
-    recipe = replace(DEFAULT, epochs=8, batch_size=4, learning_rate=2e-3)
+    recipe = replace(DEFAULT, layers=tuple(range(20, 30)), epochs=8, batch_size=4, learning_rate=3e-3)
     users = [
         UserExamples(
             user_id,
