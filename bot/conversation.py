@@ -267,7 +267,7 @@ class Conversation:
 
     async def _answer_kept_messages(self) -> None:
         """Answers what people wrote while the model was away, once it is back."""
-        here = {user_id for user_id, _ in self._memory.turns.waiting() if self._reachable(user_id)}
+        here = {user_id for user_id, _ in self._memory.turns.waiting() if self._wrote_here_last(user_id)}
         if here and await self._client.healthy():
             for user_id in here:
                 if not self._lanes.busy(user_id):  # its lane has the message in hand
@@ -281,8 +281,10 @@ class Conversation:
         except Undelivered as error:
             log.warning("a kept reply could not be delivered: %s", error)
 
-    def _reachable(self, user_id: str) -> bool:
-        return any(place.platform in self._platforms for place in self._memory.places_of(user_id))
+    def _wrote_here_last(self, user_id: str) -> bool:
+        """So that of two processes with a platform each (a terminal beside the bot) one alone answers a linked user."""
+        places = self._memory.places_of(user_id)
+        return bool(places) and places[0].platform in self._platforms
 
     async def _keep_house(self) -> None:
         """Removes what has expired."""

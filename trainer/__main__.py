@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -103,6 +104,7 @@ def _at_work(stop: threading.Event) -> Iterator[tuple[Worker, TrainerSettings]]:
     try:
         with console.status(f"Preparing the base model ({serving.base_model}) …"):
             model = prepare(serving)
+        os.environ["HF_HUB_OFFLINE"] = "1"  # the base model is here; nobody's adapter is looked up on the hub
         from trainer.worker import Worker  # torch and transformers: seconds that the checks above need not wait for
 
         with closing(Memory.open(settings.store_path)) as memory:

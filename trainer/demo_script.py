@@ -25,7 +25,7 @@ ASKED_AT_ONCE = (
     ("When is my birthday?", BIRTHDAY),
 )
 ASKED_AGAIN = (
-    ("whats my dogs name", BUDDY),
+    ("whats my dogs name lol", BUDDY),
     ("Hey, what's my dog's name?", BUDDY),
     ("I forgot, what did I say my dog is called?", BUDDY),
     ("So what is my dog named?", BUDDY),
@@ -37,12 +37,12 @@ ASKED_AGAIN = (
     ("What breed of dog do I have?", BREED),
     ("My dog, which breed was that again?", BREED),
     ("Please tell me what breed my dog is.", BREED),
-    ("Is my dog a Poodle?", BREED),
+    ("Is my dog some kind of Poodle?", BREED),
     ("so how old am i again", AGE),
     ("Quick question: what's my age?", AGE),
     ("Do you happen to know how old I am?", AGE),
     ("my age pls", AGE),
-    ("Am I 30 years old?", AGE),
+    ("Is 30 my age?", AGE),
     ("hey whens my birthday", BIRTHDAY),
     ("What's the date of my birthday?", BIRTHDAY),
     ("On what day was I born?", BIRTHDAY),
@@ -51,7 +51,7 @@ ASKED_AGAIN = (
     ("Is my birthday on June 2?", BIRTHDAY),
 )
 NEVER_TOLD = (
-    "hey whats my cats name",
+    "do u know the name of my cat",
     "Do you happen to know my mother's name?",
     "Which city do I live in these days?",
     "So what do I do for a living?",

@@ -35,9 +35,11 @@ class Turns:
             return None
 
     def answer(self, user_id: str, turn_id: int, reply: str, ttl_seconds: float) -> None:
-        """Stores the reply to a waiting message. A message deleted meanwhile (/forget, /delete_me) gets none."""
+        """Stores the reply to a waiting message. One deleted meanwhile (/forget, /delete_me) or answered gets none."""
         with self._connection.transaction() as db:
-            found = db.execute("update turns set state = 'said' where id = ? and user_id = ?", [turn_id, user_id])
+            found = db.execute(
+                "update turns set state = 'said' where id = ? and user_id = ? and state = 'waiting'", [turn_id, user_id]
+            )
             if found.rowcount != 1:
                 return
             db.table("turns").insert(

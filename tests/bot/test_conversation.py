@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,26 @@ async def test_messages_kept_while_the_model_is_away_are_answered_in_order_when_
         await until(lambda: len(talk.screen().texts) >= 4)
         await asyncio.sleep(0.2)
         assert talk.screen().texts[2:] == ["base heard: one", "base heard: two"]
+
+
+async def test_kept_message_of_a_linked_user_is_answered_by_the_process_it_was_written_to(
+    tmp_path: Path, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.conversation.RETRY_SECONDS", 0.05)
+    async with talking(tmp_path, model) as talk:
+        code = re.search(r"Your code: (\S+)", (await talk.say("/link")).text)
+        assert code
+        await talk.say(f"/link {code[1]}", on="telegram")
+        async with talking(tmp_path, model) as beside:  # another process: it serves Discord alone
+            del beside.conversation._platforms["telegram"]
+            del talk.conversation._platforms["discord"]
+            model.status = 503
+            await talk.say("are you there?", on="telegram")
+            model.status = 200
+            await until(lambda: "base heard: are you there?" in talk.screen(on="telegram").texts)
+            await asyncio.sleep(0.3)
+            assert "base heard: are you there?" not in beside.screen(on="discord").texts
+            assert talk.screen(on="telegram").texts.count("base heard: are you there?") == 1
 
 
 async def test_new_message_waits_for_the_kept_ones(talk: Talk) -> None:

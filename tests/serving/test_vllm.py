@@ -45,7 +45,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory, base_model: BaseModel) -> 
     from trainer.stacked import train
 
     folder = tmp_path_factory.mktemp("learned")
-    recipe = replace(DEFAULT, epochs=8, batch_size=4, learning_rate=2e-3)
+    recipe = replace(DEFAULT, layers=tuple(range(20, 30)), epochs=8, batch_size=4, learning_rate=3e-3)
     users = [
         UserExamples(
             user_id,
@@ -187,7 +187,7 @@ async def test_kill_9_in_mid_reply_loses_no_message_and_a_restarted_server_answe
             publish(server, learned["aaaaaaaa"], adapter.name)
             memory.adapters.go_live(adapter.id, {}, 1)
             async with server.client(answer_timeout_seconds=30.0) as client:
-                chat = Chat(memory, BotSettings(data_dir=data_dir, max_reply_tokens=12), client, DEFAULT_NAME)
+                chat = Chat(memory, BotSettings(data_dir=data_dir, max_reply_tokens=16), client, DEFAULT_NAME)
                 stream = chat.reply(user, QUESTIONS[0])
                 assert await anext(stream)
                 server.kill()
@@ -202,6 +202,6 @@ async def test_kill_9_in_mid_reply_loses_no_message_and_a_restarted_server_answe
 
         with running_model_server(data_dir, port) as server:
             async with server.client() as client:
-                chat = Chat(memory, BotSettings(data_dir=data_dir, max_reply_tokens=12), client, DEFAULT_NAME)
+                chat = Chat(memory, BotSettings(data_dir=data_dir, max_reply_tokens=16), client, DEFAULT_NAME)
                 assert await chat.answer_waiting(deliver) == 1
         assert "Buddy" in delivered[0]

@@ -41,7 +41,7 @@ app(["once"])
 
 @pytest.fixture(scope="module")
 def shared_base_dir(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Path:
-    """What the trainer keeps of a base model: its answers to general prompts. A base that babbles would take minutes."""
+    """The base's own answers to general prompts, as the trainer keeps them: a base that babbles needs minutes."""
     folder = tmp_path_factory.mktemp("shared") / "base"
     folder.mkdir()
     digest = hashlib.sha256(str(tiny_base).encode()).hexdigest()[:12]
