@@ -61,7 +61,7 @@ async def _serve(settings: BotSettings, serving: ServingSettings, modules: list[
     apps = [importlib.import_module(module) for module in modules]
     async with assembled(settings, serving) as parts, asyncio.TaskGroup() as platforms:
         gc.collect()
-        gc.freeze()  # what is loaded by now stays: looking through it at every collection takes 0.1 s of everybody's time
+        gc.freeze()  # what is loaded by now stays; collections would stop everybody for 0.1 s to look through it
         for app in apps:
             platforms.create_task(app.run(settings, parts.conversation, stop), name=app.__name__)
 

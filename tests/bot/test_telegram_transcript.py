@@ -29,6 +29,13 @@ def act(ann: Person, text: str) -> int:
     return ann.press(next(one for one in reversed(ann.shown) if text in shown(one)), pressed[1])
 
 
+async def appears(bot: OnTelegram, ann: Person, wanted: str) -> None:
+    try:
+        await bot.server.until(lambda: wanted in [shown(one) for one in ann.shown])
+    except AssertionError:
+        raise AssertionError(f"{wanted!r} is not among {[shown(one) for one in ann.shown]}") from None
+
+
 async def test_conversation_on_the_page_is_what_people_see(
     telegram_bot: OnTelegram, model: ModelServer, ann: Person
 ) -> None:
@@ -42,9 +49,6 @@ async def test_conversation_on_the_page_is_what_people_see(
         wanted = line.text.removeprefix("(changed) ")
         if is_training(wanted):
             train(telegram_bot.memory, telegram_bot.conversation, Speaker("telegram", str(ann.id)), wanted)
-        try:
-            await telegram_bot.server.until(lambda: wanted in [shown(one) for one in ann.shown])
-        except AssertionError:
-            raise AssertionError(f"{wanted!r} is not among {[shown(one) for one in ann.shown]}") from None
+        await appears(telegram_bot, ann, wanted)
     answers = sum(line.speaker != "ann" and not line.text.startswith("(changed)") for line in lines)
     assert len(ann.shown) == answers  # nothing more was said than stands on the page
