@@ -34,6 +34,7 @@ from tests.bot.telegram_person import Person
 from tests.bot.telegram_server import TelegramServer
 from tests.load.store import fill, marker, platform_id
 
+CHAT_MESSAGE = "chat"
 REPLIES = ("sendMessage", "sendDocument", "editMessageText")
 MARKER = re.compile(r"zq\d{6}x")
 TURNS = 3  # messages that each of the people chatting at once sends
@@ -73,6 +74,7 @@ class Report:
     facts: int
     commands: Times
     by_command: dict[str, Times]
+    chat_message: Times  # one at a time: typing sign, the model's answer, the reply
     chatting: Chatting
     memory_mb: float  # the most the bot's process ever held
 
@@ -155,6 +157,7 @@ async def measure(folder: Path, people: int, facts_each: int, commands: int, cha
             ran_on=f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}, load {load:.1f}",
             people=people,
             facts=people * facts_each,
+            chat_message=_times(times.pop(CHAT_MESSAGE)),
             commands=_times([one for some in times.values() for one in some]),
             by_command={name: _times(some) for name, some in sorted(times.items())},
             chatting=chats,
@@ -176,7 +179,7 @@ def _commands(person: int) -> list[tuple[str, str]]:
         ("/link", "/link"),
         ("/delete_me", "/delete_me"),
         ("/retrain", "/retrain"),
-        ("a chat message", f"{marker(person)} what should I cook tonight?"),
+        (CHAT_MESSAGE, f"{marker(person)} what should I cook tonight?"),
     ]
 
 
