@@ -7,6 +7,7 @@ Not covered: TLS for the webhook (a reverse proxy stands in front), and recognis
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import logging
@@ -49,6 +50,7 @@ async def poll(bot: Bot, receive: Receive) -> None:
                 for update in updates:
                     receive(update)
                     offset = update.update_id + 1  # the next request confirms it
+                    await asyncio.sleep(0)  # replies to others go on meanwhile
 
 
 @asynccontextmanager

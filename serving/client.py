@@ -17,9 +17,9 @@ import httpx
 
 from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
 
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 15.0  # a busy moment of our own counts too
 REPLIES_AT_ONCE = 256  # about what the server batches; more wait here, without a connection that could time out
-IDLE_CONNECTIONS = 16  # kept; httpx looks through all of them for each idle one at every request
+IDLE_CONNECTIONS = 64  # kept; httpx looks through all of them for each idle one at every request
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ import os
 import platform
 import random
 import re
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -29,16 +28,19 @@ from typing import Annotated
 
 import typer
 
+from tests.bot.bot_process import BotProcess, bot_process
 from tests.bot.model_server import ModelServer
 from tests.bot.telegram_person import Person
 from tests.bot.telegram_server import TelegramServer
 from tests.load.store import fill, marker, platform_id
 
-ROOT = Path(__file__).resolve().parents[2]
+CHAT_MESSAGE = "chat"
 REPLIES = ("sendMessage", "sendDocument", "editMessageText")
 MARKER = re.compile(r"zq\d{6}x")
 TURNS = 3  # messages that each of the people chatting at once sends
 COMMANDS_A_SECOND = 20.0
+COMMAND_P99_MS = 25.0
+MEMORY_MB = 500.0
 GIVE_UP_SECONDS = 240.0
 
 
@@ -67,32 +69,25 @@ class Chatting:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    ran_on: str
+    ran_on: str  # with the machine's load before the start
     people: int
     facts: int
     commands: Times
     by_command: dict[str, Times]
+    chat_message: Times  # one at a time: typing sign, the model's answer, the reply
     chatting: Chatting
     memory_mb: float  # the most the bot's process ever held
 
 
+@dataclass(frozen=True, slots=True)
 class Bot:
     """The bot's process, and what it talks to."""
 
-    def __init__(self, process: asyncio.subprocess.Process, server: TelegramServer, model: ModelServer) -> None:
-        self.process = process
-        self.server = server
-        self.model = model
+    process: BotProcess
+    server: TelegramServer
 
     def person(self, number: int) -> Person:
         return self.server.person(platform_id(number), f"Person {number}")
-
-    def memory_mb(self) -> float:
-        """The most it ever held (resident, from the kernel)."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        assert found
-        return int(found[1]) / 1024
 
 
 def with_both_markers(_model: str, messages: Sequence[dict[str, str]]) -> str:
@@ -105,28 +100,8 @@ async def running_bot(folder: Path, people: int, facts_each: int) -> AsyncIterat
     fill(folder / "hippo.db", people, facts_each, "telegram")
     async with TelegramServer(checked=False) as server, ModelServer() as model:
         model.answer = with_both_markers
-        port = model.url.rpartition(":")[2]
-        settings = {
-            "HIPPO_DATA_DIR": str(folder),
-            "BOT_TELEGRAM_TOKEN": server.token,
-            "BOT_TELEGRAM_API_URL": server.url,
-            "BOT_MESSAGES_PER_MINUTE": "1000000",
-            "SERVING_PORT": port,
-            "PYTHONPATH": str(ROOT),
-        }
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("BOT_", "SERVING_"))}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot", "run"), cwd=folder, env=kept | settings, stderr=asyncio.subprocess.PIPE
-        )
-        logged = asyncio.create_task(_read(process))
-        try:
-            await server.until(lambda: server.calls_of("getUpdates") or process.returncode is not None, 60.0)
-            yield Bot(process, server, model)
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            if await process.wait():
-                sys.stderr.write(await logged)
+        async with bot_process(folder, server, model) as process:
+            yield Bot(process, server)
 
 
 async def time_commands(bot: Bot, people: int, count: int, seed: int = 0) -> dict[str, list[float]]:
@@ -174,17 +149,19 @@ async def chat_at_once(bot: Bot, people: int) -> Chatting:
 
 
 async def measure(folder: Path, people: int, facts_each: int, commands: int, chatting: int) -> Report:
+    load = os.getloadavg()[0]
     async with running_bot(folder, people, facts_each) as bot:
         times = await time_commands(bot, people, commands)
         chats = await chat_at_once(bot, chatting)
         return Report(
-            ran_on=f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}",
+            ran_on=f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}, load {load:.1f}",
             people=people,
             facts=people * facts_each,
+            chat_message=_times(times.pop(CHAT_MESSAGE)),
             commands=_times([one for some in times.values() for one in some]),
             by_command={name: _times(some) for name, some in sorted(times.items())},
             chatting=chats,
-            memory_mb=round(bot.memory_mb(), 1),
+            memory_mb=round(bot.process.memory_mb(), 1),
         )
 
 
@@ -202,7 +179,7 @@ def _commands(person: int) -> list[tuple[str, str]]:
         ("/link", "/link"),
         ("/delete_me", "/delete_me"),
         ("/retrain", "/retrain"),
-        ("a chat message", f"{marker(person)} what should I cook tonight?"),
+        (CHAT_MESSAGE, f"{marker(person)} what should I cook tonight?"),
     ]
 
 
@@ -221,9 +198,18 @@ def _times(milliseconds: Sequence[float]) -> Times:
     return Times(len(ordered), round(at[0], 1), round(at[1], 1), round(ordered[-1], 1))
 
 
-async def _read(process: asyncio.subprocess.Process) -> str:
-    assert process.stderr is not None
-    return (await process.stderr.read()).decode()
+def over(report: Report) -> list[str]:
+    """What is not as it should be."""
+    chats = report.chatting
+    limits = {
+        f"a command takes up to {report.commands.p99} ms (p99)": report.commands.p99 > COMMAND_P99_MS,
+        f"memory is {report.memory_mb} MB": report.memory_mb > MEMORY_MB,
+        f"{chats.dropped} messages dropped": chats.dropped,
+        f"{chats.doubled} replies doubled": chats.doubled,
+        f"{chats.out_of_order} people answered out of order": chats.out_of_order,
+        f"{chats.mixed_up} people got another's words": chats.mixed_up,
+    }
+    return [what for what, wrong in limits.items() if wrong]
 
 
 def main(
@@ -240,6 +226,8 @@ def main(
     print(figures)
     if out:
         out.write_text(f"{figures}\n")
+    if failures := over(report):
+        raise SystemExit("; ".join(failures))
 
 
 if __name__ == "__main__":
