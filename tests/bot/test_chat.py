@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -125,6 +126,7 @@ async def test_expired_turns_are_neither_shown_to_the_model_nor_kept(
         await said(chat, user, "one")
         await said(chat, user, "two")
     assert len(model.asked[-1].messages) == 2
+    await asyncio.sleep(0.01)  # past the last turn's time to live
     assert memory.turns.expire() == 4
     assert memory.export(user.id)["turns"] == []
 

@@ -159,7 +159,7 @@ def test_rejected_candidate_leaves_the_old_adapter_live_and_tells_the_user_why(
 
     ended = memory.jobs.get(job.id)
     assert ended.state == "rejected"
-    assert "recalled 20% of your facts, 90% is asked" in ended.error
+    assert "recalled 20% of your facts, 80% is asked" in ended.error
     assert memory.adapters.live(user.id) == before
     assert before is not None
     assert published(store_path) == [before.name]
