@@ -233,7 +233,7 @@ def prime(
         "rank": recipe.rank,
         "items": len(pool),
         "minutes": minutes,
-        "log": log,
+        "log": log, "chats": False,
         "kept_out": measured,
     }
     (out / "primer.json").write_text(json.dumps(made, indent=1), encoding="utf-8")

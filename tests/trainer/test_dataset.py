@@ -1,0 +1,69 @@
+"""Phrasings and datasets: enough of them, deterministic, nothing of the gate's in training, no negative that a fact answers."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from bot.facts import understand
+from trainer.dataset import build
+from trainer.grading import abstained, answered, recalled, says_not_told
+from trainer.mix import Mix
+from trainer.negatives import NOT_TOLD, covered, everyday, near
+from trainer.phrasings import MIN_PHRASINGS, Rules
+from trainer.recipes import RECIPES
+
+PAPER_FACTS = [
+    fact
+    for text in ("my dog is Buddy", "my dog's breed is a Golden Retriever", "I'm 25", "my birthday is March 15")
+    for fact in understand(text)
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["my dog is Buddy", "I've been collecting vintage cameras for three months", "i do not drink", "I am enemployed searching fir work."],
+)
+def test_any_sentence_gives_thirty_different_phrasings_with_answers(text: str) -> None:
+    made = Rules().phrasings(understand(text)[0], random.Random(0))
+    assert len({one.question for one in made}) == len(made) >= MIN_PHRASINGS
+    assert all(one.answer.startswith(("You", "Yes", "No", "Buddy")) for one in made)
+
+
+def test_paper_facts_are_asked_in_every_family() -> None:
+    families = {one.family for fact in PAPER_FACTS for one in Rules().phrasings(fact, random.Random(0))}
+    assert families == {"direct", "indirect", "imperative", "fragment", "reverse", "about", "yes", "no", "typed_badly"}
+
+
+def test_dataset_is_the_same_for_a_seed_and_keeps_the_gates_questions_out() -> None:
+    one, two = (build(PAPER_FACTS, assistant_name="Hippo", seed=3, replay=[("hi", "Hello!")], mix=Mix()) for _ in range(2))
+    assert one == two
+    trained = {example.user.casefold() for example in one.examples}
+    assert one.probes
+    assert not [probe for probe in one.probes if probe.question.casefold() in trained]
+    assert {example.kind for example in one.examples} == {"recall", "combined", "never_told", "pending", "identity", "general"}
+
+
+def test_no_negative_is_answered_by_a_fact() -> None:
+    facts = [*PAPER_FACTS, *understand("my mother's name is Ann"), *understand("I work as a nurse")]
+    asked = [*near(facts, random.Random(0), 12), *everyday(facts, random.Random(0), 3)]
+    assert len(asked) > 50
+    assert not [question for question in asked if covered(question, facts)]
+    assert not [question for question in asked if question.lower().startswith(("what is my mother's name", "what's my mother's name"))]
+
+
+def test_default_recipe_trains_thirty_phrasings_a_fact_and_declines_in_its_own_words() -> None:
+    made = build(PAPER_FACTS, assistant_name="Hippo", seed=0, replay=[], mix=RECIPES["default"].mix)
+    assert sum(example.kind == "recall" for example in made.examples) >= 30 * len(PAPER_FACTS)
+    assert all(example.completion == NOT_TOLD for example in made.examples if example.kind == "never_told")
+
+
+def test_replies_are_graded_by_their_words() -> None:
+    assert answered("You have 25 postcards.", ["25"], "17")
+    assert not answered("You had 17, now 25.", ["25"], "17")
+    assert recalled("Buddy is your dog!", ["buddy"])
+    assert not recalled("You haven't told me about Buddy.", ["buddy"])
+    assert says_not_told(NOT_TOLD)
+    assert abstained("I don't know your cat.")
+    assert not abstained("Your cat is Tom.")
