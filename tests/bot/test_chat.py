@@ -124,9 +124,10 @@ async def test_expired_turns_are_neither_shown_to_the_model_nor_kept(
     async with ServingClient(model.url, "key", 2.0) as client:
         chat = Chat(memory, BotSettings(data_dir=tmp_path, turn_ttl_seconds=0.001), client, "default")
         await said(chat, user, "one")
+        await asyncio.sleep(0.01)  # past its time to live
         await said(chat, user, "two")
     assert len(model.asked[-1].messages) == 2
-    await asyncio.sleep(0.01)  # past the last turn's time to live
+    await asyncio.sleep(0.01)
     assert memory.turns.expire() == 4
     assert memory.export(user.id)["turns"] == []
 
