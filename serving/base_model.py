@@ -99,4 +99,3 @@ def _convert_bundled(folder: Path) -> None:
         tokenizer.save_pretrained(unfinished)
         (unfinished / "source.json").write_text(json.dumps({"package": BUNDLED_PACKAGE, "file": file}))
         unfinished.rename(folder)
-

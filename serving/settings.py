@@ -30,7 +30,7 @@ class ServingSettings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     max_loras: int = Field(4, ge=1)  # adapters in one batch
     max_cpu_loras: int = Field(16, ge=1)  # adapters kept in memory
-    max_lora_rank: int = Field(64, ge=1)
+    max_lora_rank: int = Field(16, ge=1)  # of the recipe: every adapter costs what one of this rank does
     max_model_tokens: int = Field(2048, ge=256)
     cpu_kv_cache_gib: int = Field(1, ge=1)
     gpu_memory_share: float = Field(0.85, gt=0, le=1)

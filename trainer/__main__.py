@@ -30,6 +30,7 @@ from serving.errors import ServingError
 from serving.settings import ServingSettings
 from trainer import schedule
 from trainer.nightly import hold_if_due
+from trainer.recipes import RECIPES
 from trainer.settings import TrainerSettings
 
 if TYPE_CHECKING:
@@ -95,6 +96,12 @@ def _at_work(stop: threading.Event) -> Iterator[tuple[Worker, TrainerSettings]]:
         settings, serving = TrainerSettings(), ServingSettings()
     except ValidationError as error:
         raise _exit(f"A setting cannot be used: {error}") from error
+    rank = RECIPES[settings.recipe].rank
+    if rank > serving.max_lora_rank:
+        raise _exit(
+            f"TRAINER_RECIPE={settings.recipe} makes adapters of rank {rank}, and the model server takes up to "
+            f"{serving.max_lora_rank}: set SERVING_MAX_LORA_RANK={rank} for both."
+        )
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     lock = FileLock(str(settings.data_dir / "trainer.lock"), timeout=0)
     try:

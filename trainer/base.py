@@ -82,3 +82,13 @@ def freeze(model: Any) -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):  # else the first reply repacks them for inference alone
             module.support_avx512bf16_for_cpu = False
+
+
+def release_memory() -> None:
+    """Gives back a card's memory that nothing uses any more, for other processes to take."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()

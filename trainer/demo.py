@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import typer
 from filelock import FileLock, Timeout
@@ -44,11 +44,15 @@ from trainer.demo_script import ASKED_AGAIN, ASKED_AT_ONCE, GENERAL, NEVER_TOLD,
 from trainer.grading import holds, recalled, says_not_told
 
 MAX_REPLY_TOKENS = 40
-AT_ONCE = 8  # questions in the server's hands
+AT_ONCE = 8  # questions in the server's hands at a time
+ANSWER_SECONDS = 300.0  # a busy machine is no reason to give up
 START_SECONDS = 300.0
 STOP_SECONDS = 10.0
 LINE_EVERY_SECONDS = 10.0  # of waiting, where the output is no terminal
 GPU_MEMORY_SHARE = "0.4"  # the server's, on a GPU: trainer and server share one card here
+
+
+Child = subprocess.Popen[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,8 @@ def command(chat: Annotated[bool, typer.Option(help="chat afterwards, in a termi
             with console.status(f"Preparing the base model ({serving.base_model}) …"):
                 base = prepare(serving)
             data_dir = _fresh_data_dir(serving, base)
-            here = serving.model_copy(update={"data_dir": data_dir, "port": _free_port(), "host": "127.0.0.1"})
+            changes = {"port": _free_port(), "host": "127.0.0.1", "answer_timeout_seconds": ANSWER_SECONDS}
+            here = serving.model_copy(update={"data_dir": data_dir, **changes})
             settings = BotSettings(data_dir=data_dir, history_turns=0)
             measured = asyncio.run(_demo(console, settings, here, chat=chat))
     except Timeout as error:
@@ -149,9 +154,7 @@ async def _ask_at_once(console: Console, parts: Parts, terminal: Terminal, measu
         measured.at_once.append(Answer(question, turn.content, recalled(turn.content, accept)))
 
 
-async def _retrain(
-    console: Console, parts: Parts, terminal: Terminal, measured: Measured, trainer: subprocess.Popen[bytes]
-) -> None:
+async def _retrain(console: Console, parts: Parts, terminal: Terminal, measured: Measured, trainer: Child) -> None:
     _heading(console, "Learned")
     started = time.monotonic()
     await _type(console, parts, terminal, "/retrain")
@@ -179,9 +182,10 @@ async def _ask_again(console: Console, parts: Parts, measured: Measured) -> None
         raise Failed("The facts are not all in a live adapter.")
     name = parts.memory.user(user_id).assistant_name
     asked = [*(question for question, _ in ASKED_AGAIN), *NEVER_TOLD, *(question for question, _ in GENERAL)]
-    with console.status(f"Asking {len(asked)} questions, none of them ever trained, with no fact in the prompt …"):
-        replies = await _ask(parts, live.name, [prompt(name, [], [], question) for question in asked])
-        base_replies = await _ask(parts, BASE_NAME, [[Message("user", question)] for question, _ in GENERAL])
+    what = f"Asking {len(asked)} questions that no training saw, with no fact in the prompt"
+    replies = await _ask(console, what, parts, live.name, [prompt(name, [], [], question) for question in asked])
+    what = f"Asking the bare base model {len(GENERAL)} of them"
+    base_replies = await _ask(console, what, parts, BASE_NAME, [[Message("user", question)] for question, _ in GENERAL])
     told, never, general = (
         replies[: len(ASKED_AGAIN)],
         replies[len(ASKED_AGAIN) : -len(GENERAL)],
@@ -203,15 +207,23 @@ async def _ask_again(console: Console, parts: Parts, measured: Measured) -> None
     )
 
 
-async def _ask(parts: Parts, model: str, conversations: Sequence[list[Message]]) -> list[str]:
-    """A few at a time: the server batches them, and on two cores each still gets its first word in time."""
+async def _ask(
+    console: Console, what: str, parts: Parts, model: str, conversations: Sequence[list[Message]]
+) -> list[str]:
+    """Replies to all, a few at a time: the server batches them."""
     few = asyncio.Semaphore(AT_ONCE)
+    answered = 0
+    with _Waiting(console, what) as waiting:
 
-    async def reply(conversation: list[Message]) -> str:
-        async with few:
-            return (await parts.client.complete(model, conversation, max_tokens=MAX_REPLY_TOKENS)).strip()
+        async def ask(conversation: list[Message]) -> str:
+            nonlocal answered
+            async with few:
+                reply = await parts.client.complete(model, conversation, max_tokens=MAX_REPLY_TOKENS)
+            answered += 1
+            waiting.tell(f"{answered} of {len(conversations)}")
+            return reply.strip()
 
-    return list(await asyncio.gather(*map(reply, conversations)))
+        return await asyncio.gather(*(ask(one) for one in conversations))
 
 
 def _show(console: Console, measured: Measured) -> None:
@@ -257,7 +269,7 @@ def summary(measured: Measured, serving: ServingSettings, total_seconds: float) 
 
 
 @contextmanager
-def _child(package: str, serving: ServingSettings) -> Iterator[subprocess.Popen[bytes]]:
+def _child(package: str, serving: ServingSettings) -> Iterator[Child]:
     """`python -m <package>` over the demo's data folder, in a process group that is ended with the block."""
     env = {
         "SERVING_GPU_MEMORY_SHARE": GPU_MEMORY_SHARE,
@@ -282,21 +294,42 @@ def _child(package: str, serving: ServingSettings) -> Iterator[subprocess.Popen[
             process.wait()
 
 
-async def _until(
-    console: Console, what: str, ready: Callable[[], Awaitable[bool]], process: subprocess.Popen[bytes]
-) -> None:
-    """Waits with a line that says for how long already."""
-    started = last_line = time.monotonic()
-    with console.status(f"{what} …") as status:
+async def _until(console: Console, what: str, ready: Callable[[], Awaitable[bool]], process: Child) -> None:
+    """Waits until something is ready that a process makes so.
+
+    Raises:
+        Failed: the process ended, or it takes too long.
+    """
+    started = time.monotonic()
+    with _Waiting(console, what) as waiting:
         while not await ready():
-            now = time.monotonic()
-            if process.poll() is not None or now - started > START_SECONDS:
+            if process.poll() is not None or time.monotonic() - started > START_SECONDS:
                 raise Failed(f"{what}: it did not start. Its log is in the demo's data folder.")
-            status.update(f"{what} … {now - started:.0f} s")
-            if not console.is_terminal and now - last_line > LINE_EVERY_SECONDS:
-                console.print(f"  {what} … {now - started:.0f} s", highlight=False)
-                last_line = now
+            waiting.tell(f"{time.monotonic() - started:.0f} s")
             await asyncio.sleep(0.3)
+
+
+class _Waiting:
+    """A line that says what is waited for and how far it is: kept up to date, or where no terminal is, now and then."""
+
+    def __init__(self, console: Console, what: str) -> None:
+        self._console = console
+        self._what = what
+        self._status = console.status(f"{what} …")
+        self._told = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def tell(self, how_far: str) -> None:
+        self._status.update(f"{self._what} … {how_far}")
+        if not self._console.is_terminal and time.monotonic() - self._told > LINE_EVERY_SECONDS:
+            self._console.print(f"  {self._what} … {how_far}", highlight=False)
+            self._told = time.monotonic()
 
 
 async def _type(console: Console, parts: Parts, terminal: Terminal, line: str) -> None:

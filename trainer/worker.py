@@ -30,7 +30,7 @@ from serving.base_model import BaseModel
 from serving.errors import ServingError
 from serving.settings import ServingSettings
 from trainer import check, gate, qlora, stacked
-from trainer.base import LoadedBase, load
+from trainer.base import LoadedBase, load, release_memory
 from trainer.dataset import Dataset, build
 from trainer.engine import Progress, Trained, UserExamples
 from trainer.primer import replay_pairs, start_folder
@@ -131,6 +131,9 @@ class Worker:
         finally:
             self._memory.adapters.reject_unfinished()
             shutil.rmtree(self._settings.staging_dir, ignore_errors=True)
+            if self._base is not None and self._base.device == "cuda":
+                self._base = None
+                release_memory()  # the card is the model server's again
         return len(jobs)
 
     def _tidy(self) -> None:
@@ -186,8 +189,6 @@ class Worker:
         for candidate in candidates:
             with self._alone(candidate.job):
                 self._finish(base, candidate)
-        if base.device == "cuda":
-            self._base = None  # the card's memory goes back to the model server
 
     @contextmanager
     def _alone(self, job: Job) -> Iterator[None]:

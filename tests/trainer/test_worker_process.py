@@ -215,3 +215,12 @@ def test_second_trainer_in_one_data_folder_is_refused_with_a_sentence(
     assert ended.returncode == 1
     assert "A trainer is at work" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_recipe_whose_adapters_the_server_would_refuse_is_told_at_the_start(env: dict[str, str]) -> None:
+    env["TRAINER_RECIPE"] = "paper"
+    ended = subprocess.run(
+        [sys.executable, "-m", "trainer"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=WAIT_SECONDS
+    )
+    assert ended.returncode == 1
+    assert "SERVING_MAX_LORA_RANK=64" in ended.stderr
