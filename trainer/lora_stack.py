@@ -12,6 +12,7 @@ pass (`stacked_model.py`), the optimizer (`slot_adamw.py`).
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ SAME_INPUT = (
     ("mlp", ("down_proj",)),
 )
 ALIGNED = 64  # numbers; every view starts where vector loads may
+PINNED_BYTES = 1 << 32  # of main memory, kept for snapshots of slots on a card
 
 
 @dataclass(slots=True)
@@ -65,6 +67,14 @@ class LayerGroups:
     down: Group
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One slot's numbers in main memory, in the base's dtype: of each projection A (r, in), then B (out, r)."""
+
+    row: Any
+    copied: Any = None  # the card's event after which they are there; None: they are
+
+
 @dataclass(slots=True)
 class LoraStack:
     """Adapters of `slots` users over `model`, a causal LM of transformers (`FAMILIES`)."""
@@ -76,6 +86,7 @@ class LoraStack:
     master: Any = field(init=False)  # (slots, P) float32
     working: Any = field(init=False)  # (slots, P) in the base's dtype; the same tensor as `master` if that is float32
     grad: Any = field(init=False)  # (slots, P) in the base's dtype
+    _pinned: deque[Any] = field(init=False, default_factory=deque)  # rows for snapshots that no snapshot uses
 
     def __post_init__(self) -> None:
         import torch
@@ -128,12 +139,11 @@ class LoraStack:
 
         held = load_file(str(folder / "adapter_model.safetensors"))
         self.master[slot].zero_()
-        for name, a, b in self.factors(slot):
-            for factor, value in (("A", a), ("B", b)):
-                read = held.pop(_peft_name(name, factor), None)
-                if read is None or read.T.shape != value.shape:
-                    raise ValueError(f"the adapter in {folder.name} does not fit the recipe at {name}")
-                value.copy_(read.T)
+        for name, value in _by_peft_name(self.factors(slot)):
+            read = held.pop(name, None)
+            if read is None or read.T.shape != value.shape:
+                raise ValueError(f"the adapter in {folder.name} does not fit the recipe at {name}")
+            value.copy_(read.T)
         if held:
             raise ValueError(f"the adapter in {folder.name} has more than the recipe asks for: {min(held)}")
         self.refresh(slot)
@@ -142,25 +152,49 @@ class LoraStack:
         """Writes the slot in PEFT's format, in the base's dtype. `ref` is what the adapter names as its base."""
         self.write(self.snapshot(slot), folder, ref)
 
-    def snapshot(self, slot: int) -> Any:
-        """The slot's numbers in the base's dtype, out of the stack and off the card."""
-        return self.working[slot].to("cpu", copy=True)
+    def snapshot(self, slot: int) -> Snapshot:
+        """The slot's numbers out of the stack and off the card. From a card it does not wait for the copy."""
+        import torch
 
-    def write(self, snapshot: Any, folder: Path, ref: str) -> None:
-        """`save_slot` of a snapshot taken before; needs neither the slot nor the card, so it may run in a thread."""
+        row = self.working.new_empty(self.parameters_per_slot)
+        for (_, value), piece in zip(
+            _by_peft_name(self._factors_of(self.working[slot])), self._pieces(row), strict=True
+        ):
+            piece.copy_(value.T)
+        if row.device.type == "cpu":
+            return Snapshot(row)
+        held = self._pinned.popleft() if self._pinned else torch.empty_like(row, device="cpu", pin_memory=True)
+        held.copy_(row, non_blocking=True)
+        copied = torch.cuda.Event()
+        copied.record()
+        return Snapshot(held, copied)
+
+    def pin(self) -> None:
+        """Makes main memory ready for snapshots, which takes a while and may be done in a thread."""
+        import torch
+
+        row = self.working[0, : self.parameters_per_slot]
+        if row.device.type == "cuda":
+            for _ in range(min(self.slots, PINNED_BYTES // row.nbytes)):
+                self._pinned.append(torch.empty_like(row, device="cpu", pin_memory=True))
+
+    def write(self, snapshot: Snapshot, folder: Path, ref: str) -> None:
+        """`save_slot` of a snapshot taken before; needs not the slot, so it may run in a thread."""
         from peft import LoraConfig
         from safetensors.torch import save_file
 
-        tensors = {}
-        for name, a, b in self._factors_of(snapshot):
-            tensors[_peft_name(name, "A")] = a.T.contiguous()
-            tensors[_peft_name(name, "B")] = b.T.contiguous()
+        if snapshot.copied is not None:
+            snapshot.copied.synchronize()
+        names = (name for name, _ in _by_peft_name(self.factors(0)))
+        tensors = dict(zip(names, self._pieces(snapshot.row), strict=True))
         folder.mkdir(parents=True, exist_ok=True)
         save_file(tensors, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
         config = peft_config(self.recipe, LoraConfig)
         config.base_model_name_or_path = ref
         config.inference_mode = True
         config.save_pretrained(str(folder))
+        if snapshot.copied is not None:
+            self._pinned.append(snapshot.row)
 
     def move_slot(self, source: int, target: int) -> None:
         """Copies a slot's numbers over another's."""
@@ -182,6 +216,13 @@ class LoraStack:
                 b = row[start : start + math.prod(shape)].view(shape)
                 start += _aligned(math.prod(shape))
                 yield one.name, a[:, one.column : one.column + group.rank], b
+
+    def _pieces(self, row: Any) -> Iterator[Any]:
+        """A snapshot's row as what PEFT stores, in the order of `factors`: (r, in) and (out, r) of each projection."""
+        start = 0
+        for _, value in _by_peft_name(self.factors(0)):
+            yield row[start : start + value.numel()].view(value.T.shape)
+            start += value.numel()
 
     def refresh(self, slot: int) -> None:
         """Brings what the model computes with up to `master`, after a change of that."""
@@ -253,5 +294,8 @@ def _aligned(size: int) -> int:
     return -(-size // ALIGNED) * ALIGNED
 
 
-def _peft_name(name: str, factor: str) -> str:
-    return f"base_model.model.{name}.lora_{factor}.weight"
+def _by_peft_name(factors: Iterator[tuple[str, Any, Any]]) -> Iterator[tuple[str, Any]]:
+    """Each factor under the name that it has in PEFT's file, which holds it transposed."""
+    for name, a, b in factors:
+        yield f"base_model.model.{name}.lora_A.weight", a
+        yield f"base_model.model.{name}.lora_B.weight", b

@@ -41,7 +41,7 @@ from trainer.stacked_model import StackedModel
 
 log = logging.getLogger(__name__)
 
-WRITERS = 2  # threads that write adapters while the next users train
+WRITERS = 4  # threads that write adapters while the next users train
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +153,7 @@ class _Stack:
         self._model = StackedModel(self._stack, self._dropout, options.fused)
 
     def run(self) -> None:
+        self._writers.submit(self._stack.pin)
         self._admit()
         packs = self._packs()
         while self._active:
