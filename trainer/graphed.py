@@ -1,114 +1,177 @@
-"""A stack's losses and gradients as CUDA graphs: for small bases the launching of kernels takes ten times what they take.
+"""A stack's losses and gradients as CUDA graphs: launching a step's kernels one by one takes longer than they run.
 
-Packs are padded to one of a few shapes, each recorded at its first use and then replayed. On a CPU the plain path runs.
-Not covered: dropout (its draws happen on the host), and the optimizer's step.
+A step is padded to a shape that others will need too. A shape needed often enough is recorded and from then on replayed,
+also for steps that are a little smaller; all else runs as it is. All recordings use one stretch of memory; where an
+ordinary step finds too little left beside it, they are dropped and made anew. On a CPU every step runs as it is.
+Not covered: steps that begin above kept lower layers (their input is put together on the host), and the optimizer's step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from trainer.engine import IGNORED_LABEL
 from trainer.lora_stack import LoraStack
-from trainer.packing import Batch, Pack, batch
+from trainer.packing import Batch, Pack, Size, batch, size_of
+from trainer.slot_dropout import SlotDropout
 from trainer.stacked_model import StackedModel
 
-SHAPES = ((384, 256), (512, 384), (640, 448), (768, 576), (1024, 768), (1536, 1152))  # (tokens, labels) a slot
+log = logging.getLogger(__name__)
+
+RECORDS_ON = "cuda"
+TOKEN_PARTS, ROW_PARTS = 16, 4  # sizes between two powers of two: at most 6 % more tokens, on average 3 %
+LEAST_STEP = 8
+TOKENS_A_ROW = 1 / 8  # what a label's row costs beside a token: vocabulary against layers
+WASTE = 0.1  # a recording may be larger than asked for by so much
+RECORDED_AT = 2  # so many times needed; recording takes about as long as two steps
+RECORDED_AT_PART = 4  # with slots empty, which does not last
+
+
+@dataclass(slots=True)
+class Recorded:
+    """A graph, what it reads and what it makes."""
+
+    graph: Any
+    batch: Batch
+    draws: Any  # dropout's, None without
+    losses: Any
 
 
 class GraphedLosses:
-    """`graphed(packs)` is (S,) losses; the gradients then lie in the stack. Every call has one pack for every slot."""
+    """Calling it gives the (S,) losses of a step; the gradients then lie in the stack.
 
-    def __init__(self, model: StackedModel, stack: LoraStack) -> None:
-        self._model, self._stack = model, stack
-        self._recorded: dict[tuple[int, int], tuple[Any, Batch, Any]] = {}
+    Raises:
+        torch.OutOfMemoryError: the step does not fit.
+    """
+
+    def __init__(
+        self,
+        model: StackedModel,
+        stack: LoraStack,
+        dropout: SlotDropout | None = None,
+        *,
+        all_rows: bool = False,
+        graphed: bool = True,
+        waste: float = WASTE,
+    ) -> None:
+        self._model, self._stack, self._dropout = model, stack, dropout
+        self._device = stack.master.device.type
+        self._all_rows, self._waste = all_rows, waste
+        self._on = graphed and self._device == RECORDS_ON
+        self._recorded: dict[Size, Recorded] = {}
+        self._needed: Counter[Size] = Counter()
         self._pool: Any = None
 
-    def __call__(self, packs: Sequence[Pack]) -> Any:
-        if self._stack.master.device.type != "cuda":
-            losses = self._model.losses(batch(packs, "cpu"))
-            losses.sum().backward()
-            return losses.detach()
-        made = batch(packs, "cpu")
-        length, rows = made.input_ids.shape[1], made.rows.shape[1]
-        shape = next((one for one in SHAPES if one[0] >= length and one[1] >= rows), None)
-        if shape is None:
-            losses = self._model.losses(batch(packs, "cuda"))
-            losses.sum().backward()
-            return losses.detach()
-        if shape not in self._recorded:
-            self._recorded[shape] = self._record(shape)
-        graph, held, losses = self._recorded[shape]
-        _fill(held, made)
-        graph.replay()
-        return losses
+    def __call__(
+        self, packs: Sequence[Pack], seeds: Sequence[int] = (), hidden: Callable[[int], Any] | None = None
+    ) -> Any:
+        """One pack a slot and, where there is dropout, one seed. `hidden(length)`: what goes into the first adapted layer."""
+        needed = size_of(packs, self._all_rows)
+        if not self._on or hidden is not None:
+            return self._plain(packs, seeds, needed, hidden)
+        size = self._recorded_for(needed)
+        if size is None:
+            size = padded(needed)
+            self._needed[size] += 1
+            enough = RECORDED_AT if size.slots == self._stack.slots else RECORDED_AT_PART
+            if self._needed[size] < enough or not self._record(size):
+                return self._plain_beside_recorded(packs, seeds, size)
+        recorded = self._recorded[size]
+        recorded.batch.copy_(batch(packs, self._device, size, self._all_rows))
+        if self._dropout:
+            recorded.draws.copy_(self._dropout.draw(seeds, size.tokens))
+        recorded.graph.replay()
+        return recorded.losses.clone()
 
-    def _record(self, shape: tuple[int, int]) -> tuple[Any, Batch, Any]:
-        slots, (length, rows) = self._stack.slots, shape
-        on_card: dict[str, Any] = {"dtype": torch.long, "device": "cuda"}
-        held = Batch(
-            torch.zeros(slots, length, **on_card),
-            torch.zeros(slots, length, **on_card),
-            torch.full((slots, length), length, **on_card),
-            torch.zeros(slots, rows, **on_card),
-            torch.zeros(slots, rows, **on_card),
-        )
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(2):
-                self._model.losses(held).sum().backward()
-        torch.cuda.current_stream().wait_stream(side)
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+    def drop(self) -> None:
+        """Gives the recordings' memory back."""
+        self._recorded.clear()
+        self._pool = None
+        torch.cuda.empty_cache()
+
+    def _recorded_for(self, needed: Size) -> Size | None:
+        """The smallest recording that fits with little waste."""
+        fitting = [
+            one for one in self._recorded if one.fits(needed) and _cost(one) <= _cost(needed) * (1 + self._waste)
+        ]
+        return min(fitting, key=_cost, default=None)
+
+    def _plain(
+        self, packs: Sequence[Pack], seeds: Sequence[int], size: Size, hidden: Callable[[int], Any] | None = None
+    ) -> Any:
+        made = batch(packs, self._device, size, self._all_rows)
+        if self._dropout:
+            self._dropout.begin(self._dropout.draw(seeds, size.tokens))
+        losses = self._model.losses(made, hidden(size.tokens) if hidden else None)
+        losses.sum().backward()
+        return losses.detach()
+
+    def _plain_beside_recorded(self, packs: Sequence[Pack], seeds: Sequence[int], size: Size) -> Any:
+        try:
+            return self._plain(packs, seeds, size)
+        except torch.OutOfMemoryError:
+            if not self._recorded:
+                raise
+        self.drop()  # not in the handler, where the failed step's tensors are still held
+        return self._plain(packs, seeds, size)
+
+    def _record(self, size: Size) -> bool:
+        """Whether it worked; else nothing is recorded any more. The size has been run before, so all kernels are loaded."""
+        held = batch([_EMPTY] * size.slots, self._device, size)
+        draws: Any = self._dropout.draw([0] * size.slots, size.tokens) if self._dropout else None
+
+        def step() -> Any:
+            if self._dropout:
+                self._dropout.begin(draws)
             losses = self._model.losses(held)
             losses.sum().backward()
-        self._pool = self._pool or graph.pool()
-        return graph, held, losses.detach()
+            return losses.detach()
+
+        try:
+            graph, losses = capture(step, self._pool)
+        except RuntimeError as error:  # also torch.OutOfMemoryError
+            log.warning("steps run without CUDA graphs from here on: %s", error)
+            self._on = False
+        if not self._on:
+            self.drop()
+            return False
+        self._pool = graph.pool()
+        self._recorded[size] = Recorded(graph, held, draws, losses)
+        return True
 
 
-def _fill(held: Batch, made: Batch) -> None:
-    """Copies a batch into the recorded one's tensors, padded as `packing.batch` pads."""
-    length = held.input_ids.shape[1]
-    for name, filler in (("input_ids", 0), ("positions", 0), ("ends", length), ("rows", 0), ("targets", IGNORED_LABEL)):
-        target, values = getattr(held, name), getattr(made, name)
-        padded = torch.full(target.shape, filler, dtype=torch.long)
-        padded[:, : values.shape[1]] = values
-        if name == "ends":
-            own = made.input_ids.shape[1]
-            padded[:, : values.shape[1]] = torch.where(values == own, length, values)
-        target.copy_(padded, non_blocking=True)
+def capture(step: Callable[[], Any], pool: Any) -> tuple[Any, Any]:
+    """`step` as a graph that uses the memory of `pool` (None: memory of its own), and the tensor that it makes.
+
+    What else is cached of the card's memory is released first. Other threads may go on using the card.
+    """
+    stream = torch.cuda.current_stream()
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+            made = step()
+    finally:
+        torch.cuda.set_stream(stream)  # which a capture that failed leaves on its own
+    return graph, made
 
 
-class StackAdam:
-    """Adam on all slots at once, each with its own rate and clipping; moments are float32. For equal step counts only."""
+def padded(size: Size) -> Size:
+    """The next larger of the sizes that are recorded."""
+    return Size(size.slots, _round_up(size.tokens, TOKEN_PARTS), _round_up(size.rows, ROW_PARTS))
 
-    def __init__(self, stack: LoraStack, max_grad_norm: float, betas: tuple[float, float] = (0.9, 0.999)) -> None:
-        self._stack, self._max_norm, self._betas = stack, max_grad_norm, betas
-        self._first = torch.zeros_like(stack.master)
-        self._second = torch.zeros_like(stack.master)
-        self._steps = 0
 
-    def reset(self) -> None:
-        self._first.zero_()
-        self._second.zero_()
-        self._steps = 0
+def _round_up(count: int, parts: int) -> int:
+    step = max(LEAST_STEP, (1 << count.bit_length() >> 1) // parts)
+    return -(-count // step) * step
 
-    @torch.no_grad()
-    def step(self, rates: Any) -> None:
-        """One update of every slot with the gradient that lies in the stack. `rates` (S,): a slot's 0 leaves it alone."""
-        self._steps += 1
-        (beta1, beta2), steps = self._betas, self._steps
-        gradient = self._stack.grad.float()
-        norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-        gradient.mul_((self._max_norm / (norm + 1e-6)).clamp(max=1.0))
-        self._first.lerp_(gradient, 1 - beta1)
-        self._second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        root = torch.sqrt(self._second, out=gradient).div_((1 - beta2**steps) ** 0.5).add_(1e-8)
-        self._stack.master.sub_(torch.div(self._first, root, out=root).mul_(rates[:, None] / (1 - beta1**steps)))
-        if self._stack.working is not self._stack.master:
-            self._stack.working.copy_(self._stack.master)
+
+def _cost(size: Size) -> float:
+    return size.tokens + size.rows * TOKENS_A_ROW
+
+
+_EMPTY = Pack([], [], [], [], [], [])

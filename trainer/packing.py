@@ -11,7 +11,7 @@ Not covered: how the model runs a pack (`stacked_model.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from trainer.engine import IGNORED_LABEL, Encoded
@@ -94,18 +94,43 @@ class Batch:
         behind = places[:, None] >= places[None, :]
         return (behind & (places[None, :, None] < self.ends[:, None, :])).unsqueeze(1)
 
+    def copy_(self, other: Batch) -> None:
+        """Takes over the values of a batch of the same size."""
+        for one in fields(self):
+            getattr(self, one.name).copy_(getattr(other, one.name), non_blocking=True)
 
-def batch(packs: Sequence[Pack], device: str, pad_to: int = PAD_TO, all_rows: bool = False) -> Batch:
-    """Stacks packs. A padding token sees itself and earlier padding, and nothing sees it.
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of a batch."""
+
+    slots: int
+    tokens: int  # a slot
+    rows: int  # a slot
+
+    def fits(self, other: Size) -> bool:
+        return self.slots == other.slots and self.tokens >= other.tokens and self.rows >= other.rows
+
+
+def size_of(packs: Sequence[Pack], all_rows: bool = False) -> Size:
+    """The least that a batch of the packs may have."""
+    if all_rows:
+        packs = [_with_all_rows(one) for one in packs]
+    longest = max(len(one.input_ids) for one in packs)
+    return Size(len(packs), -(-longest // PAD_TO) * PAD_TO, max(len(one.rows) for one in packs))
+
+
+def batch(packs: Sequence[Pack], device: str, size: Size | None = None, all_rows: bool = False) -> Batch:
+    """Stacks packs, padded to `size`. A padding token sees itself and earlier padding, and nothing sees it.
 
     `all_rows` asks for the logits of every token, labelled or not (the plain path, for comparison).
     """
     import torch
 
-    length = -(-max(len(one.input_ids) for one in packs) // pad_to) * pad_to
+    size = size or size_of(packs, all_rows)
     if all_rows:
         packs = [_with_all_rows(one) for one in packs]
-    width = max(len(one.rows) for one in packs)
+    length, width = size.tokens, size.rows
 
     def stacked(lists: Sequence[Sequence[int]], size: int, filler: int) -> Any:
         held = torch.tensor([[*values, *[filler] * (size - len(values))] for values in lists])

@@ -50,6 +50,7 @@ class Lesson:
 
 CONTEXT = Lesson(share=0.15, rate=5e-4)
 META = Lesson(share=0.85, rate=3e-4)
+PADDING = 0.35  # of a step, so that few shapes are recorded: at these sizes launching takes longer than computing
 SLOTS = 16  # made-up users in a step
 FACTS = (3, 14)  # of a made-up user
 MOST_STEPS = 1_000_000  # the time ends a lesson first
@@ -141,14 +142,15 @@ class Primer:
     def __init__(self, base: LoadedBase, recipe: Recipe, slots: int) -> None:
         import torch
 
-        from trainer.graphed import GraphedLosses, StackAdam
+        from trainer.graphed import GraphedLosses
         from trainer.lora_stack import LoraStack
+        from trainer.slot_adamw import SlotAdamW
         from trainer.stacked_model import StackedModel
 
         self._base, self.recipe = base, recipe
         self.stack = LoraStack(base.model, recipe, slots)
-        self._losses = GraphedLosses(StackedModel(self.stack), self.stack)
-        self._users = StackAdam(self.stack, recipe.max_grad_norm)
+        self._losses = GraphedLosses(StackedModel(self.stack), self.stack, waste=PADDING)
+        self._users = SlotAdamW(self.stack, recipe)
         self.stack.init_slot(0, seed=0)
         self._row = torch.nn.Parameter(self.stack.master[0].clone())
         self._adam = torch.optim.AdamW([self._row], betas=(0.9, 0.98), weight_decay=0.0)
@@ -172,15 +174,14 @@ class Primer:
 
     def train_users(self, trained: Sequence[Sequence[Pack]]) -> None:
         """Users' training as the engine does it. `trained`: a list of packs a user; one who is done early only waits."""
-        import torch
-
         self._spread()
-        self._users.reset()
+        for slot in range(self.stack.slots):
+            self._users.reset(slot)
         rates = [learning_rates(self.recipe, len(packs)) for packs in trained]
         for step in range(max(len(packs) for packs in trained)):
             self._losses([packs[min(step, len(packs) - 1)] for packs in trained])
             now = [of_user[step] if step < len(of_user) else 0.0 for of_user in rates]
-            self._users.step(torch.tensor(now, device=self.stack.master.device))
+            self._users.step(now)
 
     def save(self, folder: Path) -> None:
         self._spread()

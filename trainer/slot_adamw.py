@@ -1,22 +1,24 @@
-"""AdamW over a stack, one slot at a time: each user has an own step count, rate, bias correction and clipping norm.
+"""AdamW over a stack, all slots at once: each has an own step count, rate, bias correction and clipping norm.
 
-Equal to `clip_grad_norm_` and `torch.optim.AdamW` on each slot by itself, whose fused kernel it uses. `fused=True` does
-clipping, update and the copy to the base's dtype in one compiled pass over the slot's row, which reads and writes a
-third less memory. Moments are float32.
+Equal to `clip_grad_norm_` and `torch.optim.AdamW` on each slot by itself. Clipping, update and the copy to the base's
+dtype are one compiled pass over the rows with `fused=True`, and else go over them a stretch at a time, so that what is
+made on the way is small. Moments are float32.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.adamw import adamw
 
 from trainer.lora_stack import LoraStack
 from trainer.recipes import Recipe
+from trainer.stacked_model import compiled
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # torch's and transformers' defaults
+STRETCH = {"cpu": 1 << 17, "cuda": 1 << 25}  # numbers updated at a time: a CPU's cache; far less than a stack
 
 
 class SlotAdamW:
@@ -28,7 +30,7 @@ class SlotAdamW:
         self._first = torch.zeros_like(stack.master)
         self._second = torch.zeros_like(stack.master)
         self._steps = [0] * stack.slots
-        self._update = torch.compile(update) if fused else None
+        self._fused = fused
 
     def reset(self, slot: int) -> None:
         """Before a new user."""
@@ -43,32 +45,24 @@ class SlotAdamW:
         self._steps[target] = self._steps[source]
 
     @torch.no_grad()
-    def step(self, slot: int, rate: float) -> None:
-        """One update of the slot with the gradient that lies in the stack."""
-        stack, recipe = self._stack, self._recipe
-        master, first, second = stack.master[slot], self._first[slot], self._second[slot]
-        norm = torch.linalg.vector_norm(stack.grad[slot], dtype=torch.float32)
-        clip = (recipe.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)  # as clip_grad_norm_
-        if self._update is None:
-            grad = stack.grad[slot].float().mul_(clip)
-            step = torch.full((), float(self._steps[slot]), device=grad.device)
-            rest: dict[str, Any] = {"amsgrad": False, "maximize": False, "fused": True}
-            adamw(
-                *([master], [grad], [first], [second], [], [step]),
-                beta1=BETA1,
-                beta2=BETA2,
-                lr=rate,
-                weight_decay=recipe.weight_decay,
-                eps=EPSILON,
-                **rest,
-            )
-            stack.refresh(slot)
-        else:
-            numbers = update_numbers(rate, recipe.weight_decay, self._steps[slot] + 1)
-            held = torch.tensor(numbers).to(master.device, non_blocking=True)
-            working = None if stack.working is stack.master else stack.working[slot]
-            self._update(master, working, stack.grad[slot], first, second, clip, *held.unbind())
-        self._steps[slot] += 1
+    def step(self, rates: Sequence[float]) -> None:
+        """One update of the first slots, one rate each, with the gradient that lies in the stack."""
+        stack, slots = self._stack, len(rates)
+        for slot in range(slots):
+            self._steps[slot] += 1
+        decay, card = self._recipe.weight_decay, stack.master.device.type == "cuda"
+        made = [update_numbers(rate, decay, step) for rate, step in zip(rates, self._steps, strict=False)]
+        numbers = torch.tensor(made, pin_memory=card).to(stack.master.device, non_blocking=True)
+        norm = torch.linalg.vector_norm(stack.grad[:slots], dim=1, keepdim=True, dtype=torch.float32)
+        clip = (self._recipe.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)  # as clip_grad_norm_
+        width = stack.master.shape[1]
+        stretch = width if self._fused else max(1, STRETCH[stack.master.device.type] // slots)
+        run: Any = compiled(update) if self._fused else update
+        for start in range(0, width, stretch):
+            part = slice(start, start + stretch)
+            working = None if stack.working is stack.master else stack.working[:slots, part]
+            grad, first, second = (held[:slots, part] for held in (stack.grad, self._first, self._second))
+            run(stack.master[:slots, part], working, grad, first, second, clip, *numbers.split(1, dim=1))
 
 
 def update_numbers(rate: float, decay: float, step: int) -> tuple[float, float, float]:
@@ -88,9 +82,9 @@ def update(
     rate: Tensor,
     root: Tensor,
 ) -> None:
-    """AdamW on one row, in place, with the copy to the base's dtype if that is another.
+    """AdamW on rows (S, …), in place, with the copy to the base's dtype if that is another.
 
-    `left`, `rate` and `root` are `update_numbers`.
+    `clip`, and `left`, `rate` and `root`, which are `update_numbers`, are (S, 1).
     """
     clipped = grad.float() * clip
     first.mul_(BETA1).add_(clipped, alpha=1 - BETA1)

@@ -23,9 +23,10 @@ STATE_BYTES = (
     16  # a parameter: float32 weight and two moments; the base's dtype's weight and gradient (or float32 gradient)
 )
 MEMORY_SHARE = 0.92  # of what is free; the rest is for fragments
+GRAPHED_STEP = 1.15  # of a step's memory: padding, and what the recordings (`graphed.py`) take for themselves
 
 
-def slots_that_fit(model: object, recipe: Recipe, largest: Pack, device: str) -> int:
+def slots_that_fit(model: object, recipe: Recipe, largest: Pack, device: str, graphed: bool) -> int:
     """Users per step for a base in memory; `largest` is the longest pack that a step will have."""
     if device == "cpu":
         probe = LoraStack(model, recipe, 1)
@@ -35,7 +36,7 @@ def slots_that_fit(model: object, recipe: Recipe, largest: Pack, device: str) ->
     state, step = _measured(model, recipe, largest, device)
     gc.collect()
     torch.cuda.empty_cache()
-    return max(1, min(MOST_SLOTS, int(free * MEMORY_SHARE / (state + step))))
+    return max(1, min(MOST_SLOTS, int(free * MEMORY_SHARE / (state + step * (GRAPHED_STEP if graphed else 1)))))
 
 
 def free_bytes() -> int:
@@ -53,7 +54,7 @@ def _measured(model: object, recipe: Recipe, largest: Pack, device: str) -> tupl
     dropout = dropout_for(stack, recipe)
     made = batch([largest], device)
     if dropout:
-        dropout.begin([0], made.input_ids.shape[1])
+        dropout.begin(dropout.draw([0], made.input_ids.shape[1]))
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()

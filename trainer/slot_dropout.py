@@ -24,23 +24,27 @@ class SlotDropout:
         self._pool = ((drawn >= p).float() / (1 - p)).to(device=device, dtype=dtype)
         self._begins = (POOL - width) // STRIDE
         self._uses = uses
-        self._rows = self._shifts = torch.empty(0)
+        self._offsets = torch.empty(0)
         self._used = 0
 
-    def begin(self, seeds: Sequence[int], length: int) -> None:
-        """Draws for a step of at most `length` tokens; one seed a slot, made of the user's seed and the step."""
-        drawn = torch.empty(len(seeds), self._uses + length, dtype=torch.long)
+    def draw(self, seeds: Sequence[int], length: int) -> Tensor:
+        """(S, uses + length) on the device, for a step of at most `length` tokens; a seed is of a user and a step."""
+        on_card = self._pool.device.type == "cuda"
+        drawn = torch.empty(len(seeds), self._uses + length, dtype=torch.long, pin_memory=on_card)
         for row, seed in zip(drawn, seeds, strict=True):
             row.random_(self._begins, generator=torch.Generator().manual_seed(seed))
-        on_device = drawn.to(self._pool.device)
-        self._shifts, self._rows = on_device.split([self._uses, length], dim=1)
+        return drawn.to(self._pool.device, non_blocking=True)
+
+    def begin(self, drawn: Tensor) -> None:
+        """Before a step's forward pass."""
+        shifts, rows = drawn.split([self._uses, drawn.shape[1] - self._uses], dim=1)
+        self._offsets = ((rows[None] + shifts.T[:, :, None]) % self._begins).int()  # (uses, S, length)
         self._used = 0
 
-    def offsets(self, slots: int, length: int) -> Tensor:
-        """(S, L) where each token's stretch begins at the next place of use, in units of `STRIDE`."""
-        shift = self._shifts[:slots, self._used, None]
+    def offsets(self, length: int) -> Tensor:
+        """(S, length) where each token's stretch begins at the next place of use, in units of `STRIDE`."""
         self._used += 1
-        return (self._rows[:slots, :length] + shift) % self._begins
+        return self._offsets[self._used - 1, :, :length]
 
     def keep(self, offsets: Tensor, like: Tensor) -> Tensor:
         """Factors in the shape of `like` (S, L, width)."""

@@ -32,8 +32,9 @@ from trainer.engine import (
     encode_all,
     learning_rates,
 )
+from trainer.graphed import GraphedLosses
 from trainer.lora_stack import LoraStack
-from trainer.packing import Pack, batch, pack
+from trainer.packing import Pack, pack
 from trainer.recipes import Recipe
 from trainer.slot_adamw import SlotAdamW
 from trainer.slot_count import dropout_for, slots_that_fit
@@ -53,6 +54,7 @@ class Options:
     label_logits: bool = True  # the last layer and the vocabulary only where labels are
     keep_lower: bool = True  # outputs below the first adapted layer are kept across epochs
     fused: bool = False  # element-wise parts and AdamW under torch.compile
+    graphed: bool = True  # steps as CUDA graphs, on a card
 
 
 DEFAULT_OPTIONS = Options()
@@ -108,7 +110,7 @@ def _slots(base: LoadedBase, recipe: Recipe, options: Options, ready: Sequence[R
     fit = options.slots
     if not fit:
         largest = max((run.largest_pack(options.share_prefix) for run in ready), key=lambda one: len(one.input_ids))
-        fit = slots_that_fit(base.model, recipe, largest, base.device)
+        fit = slots_that_fit(base.model, recipe, largest, base.device, options.graphed)
     return min(fit, len(ready))
 
 
@@ -149,8 +151,11 @@ class _Stack:
         self._slots = _slots(base, recipe, options, ready)
         self._stack = LoraStack(base.model, recipe, self._slots)
         self._optimizer = SlotAdamW(self._stack, recipe, options.fused)
-        self._dropout = dropout_for(self._stack, recipe)
-        self._model = StackedModel(self._stack, self._dropout, options.fused)
+        dropout = dropout_for(self._stack, recipe)
+        self._model = StackedModel(self._stack, dropout, options.fused)
+        self._losses = GraphedLosses(
+            self._model, self._stack, dropout, all_rows=not options.label_logits, graphed=options.graphed
+        )
 
     def run(self) -> None:
         self._writers.submit(self._stack.pin)
@@ -183,26 +188,22 @@ class _Stack:
 
     def _step(self, packs: Sequence[Pack]) -> Any:
         """One optimizer step of every active user; their losses (S,). None: it did not fit the memory, nothing done."""
+        seeds = [run.user.seed * 1_000_003 + run.step for run in self._active]
+        kept = [run.kept for run in self._active if run.kept]
+
+        def hidden(length: int) -> Any:
+            return kept_lower.gather(kept, packs, [run.order[run.step] for run in self._active], length)
+
         try:
-            made = batch(packs, self._base.device, all_rows=not self._options.label_logits)
-            length = made.input_ids.shape[1]
-            if self._dropout:
-                self._dropout.begin([run.user.seed * 1_000_003 + run.step for run in self._active], length)
-            kept = [run.kept for run in self._active if run.kept]
-            hidden = None
-            if len(kept) == len(packs):
-                hidden = kept_lower.gather(kept, packs, [run.order[run.step] for run in self._active], length)
-            losses = self._model.losses(made, hidden)
-            losses.sum().backward()
+            losses = self._losses(packs, seeds, hidden if len(kept) == len(packs) else None)
         except torch.OutOfMemoryError:
             return None
-        for slot, run in enumerate(self._active):
-            self._optimizer.step(slot, run.rates[run.step])
-        return losses.detach()
+        self._optimizer.step([run.rates[run.step] for run in self._active])
+        return losses
 
     def _go_on_with_fewer(self) -> None:
         """Sends half of the active users back to wait and start anew; one who does not fit alone gets an error."""
-        torch.cuda.empty_cache()
+        self._losses.drop()
         self._slots = len(self._active) // 2
         log.warning("a step of %d users did not fit the memory", len(self._active))
         if not self._slots:

@@ -45,7 +45,7 @@ class StackedModel:
         self._first = stack.first_layer
         self._head = stack.model.lm_head
         self._anchor = torch.zeros((), device=stack.master.device, requires_grad=True)  # so that autograd comes by
-        self._rope = _compiled(_rope) if fused else _rope
+        self._rope = compiled(_rope) if fused else _rope
         self._swiglu = FusedSwiglu if fused else Swiglu
         act = stack.model.config.hidden_act
         if act != "silu":
@@ -110,7 +110,7 @@ class StackedModel:
     def _project(self, groups: LayerGroups, name: str, x: Tensor) -> tuple[Tensor, ...]:
         group: Group = getattr(groups, name)
         dropout = self._dropout if group.adapted else None
-        offsets = dropout.offsets(x.shape[0], x.shape[1]) if dropout else None
+        offsets = dropout.offsets(x.shape[1]) if dropout else None
         made: tuple[Tensor, ...] = _Projections.apply(x, self._anchor, group, dropout, offsets)  # type: ignore[no-untyped-call]
         return made
 
@@ -214,12 +214,12 @@ class FusedSwiglu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
         ctx.save_for_backward(gate, up)
-        made: Tensor = _compiled(_swiglu_forward)(gate, up)
+        made: Tensor = compiled(_swiglu_forward)(gate, up)
         return made
 
     @staticmethod
     def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor, Tensor]:
-        made: tuple[Tensor, Tensor] = _compiled(_swiglu_backward)(d_out, *ctx.saved_tensors)
+        made: tuple[Tensor, Tensor] = compiled(_swiglu_backward)(d_out, *ctx.saved_tensors)
         return made
 
 
@@ -308,7 +308,7 @@ def _columns(x: Tensor, start: int, count: int) -> Tensor:
 _COMPILED: dict[Any, Any] = {}
 
 
-def _compiled(function: Any) -> Any:
+def compiled(function: Any) -> Any:
     """The function under torch.compile, for any length; made once a process."""
     if function not in _COMPILED:
         _COMPILED[function] = torch.compile(function, dynamic=True)

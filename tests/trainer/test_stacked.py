@@ -292,9 +292,9 @@ def test_with_dropout_too_a_user_gets_what_training_alone_gives(
 
 def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     dropout = SlotDropout(0.2, 512, 3, torch.device("cpu"), torch.float32)
-    dropout.begin([1, 2], 200)
+    dropout.begin(dropout.draw([1, 2], 200))
     like = torch.empty(2, 200, 512)
-    first, second = (dropout.keep(dropout.offsets(2, 200), like) for _ in range(2))
+    first, second = (dropout.keep(dropout.offsets(200), like) for _ in range(2))
     assert (first == 0).float().mean() == pytest.approx(0.2, abs=0.01)
     assert first.mean() == pytest.approx(1.0, abs=0.01)
     both = ((first == 0) & (second == 0)).float().mean()
@@ -315,22 +315,38 @@ def test_compiled_parts_equal_the_plain_ones(llama_base: LoadedBase) -> None:
     torch.testing.assert_close(d_up, up.grad)
 
 
-def test_the_one_pass_update_equals_torchs_adamw() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_update_of_many_slots_equals_torchs_adamw_on_each(
+    llama_base: LoadedBase, recipe: Recipe, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(slot_adamw.STRETCH, "cpu", 1000)
+    llama_base.model.to(dtype)
+    recipe = replace(recipe, weight_decay=0.1)
+    stack = LoraStack(llama_base.model, recipe, 3)
+    optimizer = slot_adamw.SlotAdamW(stack, recipe)
+    for slot in range(3):
+        stack.init_slot(slot, slot)
+    theirs = [torch.nn.Parameter(row.clone()) for row in stack.master]
+    peers = [torch.optim.AdamW([one], weight_decay=recipe.weight_decay) for one in theirs]
     torch.manual_seed(0)
-    value = torch.randn(100)
-    theirs = value.clone().requires_grad_()
-    optimizer = torch.optim.AdamW([theirs], lr=0.01, weight_decay=0.1)
-    working, first, second = value.clone(), torch.zeros(100), torch.zeros(100)
-    for done in range(1, 6):
-        grad = torch.randn(100) * 3
-        theirs.grad = grad.clone()
-        norm = torch.nn.utils.clip_grad_norm_([theirs], 1.0)
-        optimizer.step()
-        clip = (1.0 / (norm + 1e-6)).clamp(max=1.0)
-        numbers = slot_adamw.update_numbers(0.01, 0.1, done)
-        slot_adamw.update(value, working, grad, first, second, clip, *torch.tensor(numbers).unbind())
-    torch.testing.assert_close(value, theirs.detach())
-    torch.testing.assert_close(working, value)
+    for step in range(6):
+        active = 3 if step < 4 else 2
+        stack.grad.normal_()
+        if step == 2:  # a new user in the second slot
+            stack.init_slot(1, 7)
+            optimizer.reset(1)
+            theirs[1] = torch.nn.Parameter(stack.master[1].clone())
+            peers[1] = torch.optim.AdamW([theirs[1]], weight_decay=recipe.weight_decay)
+        rates = [0.01 * (slot + 1) for slot in range(active)]
+        for one, peer, rate, grad in zip(theirs, peers, rates, stack.grad, strict=False):
+            one.grad = grad.float()
+            torch.nn.utils.clip_grad_norm_([one], recipe.max_grad_norm)
+            peer.param_groups[0]["lr"] = rate
+            peer.step()
+        optimizer.step(rates)
+    for row, one in zip(stack.master, theirs, strict=True):
+        torch.testing.assert_close(row, one.detach())
+    assert torch.equal(stack.working[:2], stack.master[:2].to(dtype))
 
 
 def test_progress_counts_every_step_of_every_user(
