@@ -8,14 +8,13 @@ made on the way is small. Moments are float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from trainer.compiling import compiled
 from trainer.lora_stack import LoraStack
 from trainer.recipes import Recipe
-from trainer.stacked_model import compiled
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # torch's and transformers' defaults
 STRETCH = {"cpu": 1 << 17, "cuda": 1 << 25}  # numbers updated at a time: a CPU's cache; far less than a stack
@@ -57,7 +56,7 @@ class SlotAdamW:
         clip = (self._recipe.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)  # as clip_grad_norm_
         width = stack.master.shape[1]
         stretch = width if self._fused else max(1, STRETCH[stack.master.device.type] // slots)
-        run: Any = compiled(update) if self._fused else update
+        run = compiled(update) if self._fused else update
         for start in range(0, width, stretch):
             part = slice(start, start + stretch)
             working = None if stack.working is stack.master else stack.working[:slots, part]

@@ -63,11 +63,11 @@ def _measured(model: object, recipe: Recipe, largest: Pack, device: str) -> tupl
     return STATE_BYTES * stack.parameters_per_slot, step
 
 
-def dropout_for(stack: LoraStack, recipe: Recipe) -> SlotDropout | None:
+def dropout_for(stack: LoraStack, recipe: Recipe, fused: bool = False) -> SlotDropout | None:
     """The recipe's dropout over this stack, if it has any."""
     if not recipe.dropout:
         return None
     config = stack.model.config
     widest = max(config.hidden_size, config.intermediate_size)
     uses = 4 * len(stack.layers)
-    return SlotDropout(recipe.dropout, widest, uses, stack.master.device, stack.working.dtype)
+    return SlotDropout(recipe.dropout, widest, uses, stack.master.device, stack.working.dtype, fused)

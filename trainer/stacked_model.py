@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainer.compiling import compiled
 from trainer.lora_stack import Group, LayerGroups, LoraStack
 from trainer.packing import Batch
 from trainer.slot_dropout import SlotDropout
@@ -30,7 +31,7 @@ LOGIT_ROWS = 512  # rows of the vocabulary's product held at a time
 class Attention:
     """What every layer's attention needs of a batch."""
 
-    mask: Tensor  # (S, 1, L, L) bool
+    mask: Tensor  # (S, 1, L, L) 0 where the token in the row sees the token in the column, else -inf
     cos: Tensor  # (S, 1, L, head)
     sin: Tensor
 
@@ -45,7 +46,7 @@ class StackedModel:
         self._first = stack.first_layer
         self._head = stack.model.lm_head
         self._anchor = torch.zeros((), device=stack.master.device, requires_grad=True)  # so that autograd comes by
-        self._rope = compiled(_rope) if fused else _rope
+        self._for_attention = compiled(for_attention) if fused else for_attention
         self._swiglu = FusedSwiglu if fused else Swiglu
         act = stack.model.config.hidden_act
         if act != "silu":
@@ -85,20 +86,22 @@ class StackedModel:
     def attention(self, batch: Batch) -> Attention:
         like = self._decoder.embed_tokens.weight[:1]
         cos, sin = self._decoder.rotary_emb(like, batch.positions)
-        return Attention(batch.mask(), cos.unsqueeze(1), sin.unsqueeze(1))
+        seen = batch.mask()
+        mask = torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill_(~seen, float("-inf"))
+        return Attention(mask, cos.unsqueeze(1), sin.unsqueeze(1))
 
     def _layer(self, index: int, hidden: Tensor, attention: Attention, rows: Tensor | None) -> Tensor:
         """One decoder layer. `rows` (S, R): only these tokens' outputs are wanted."""
         layer, groups = self._decoder.layers[index], self._stack.layers[index]
         normed = self._norm(layer.input_layernorm, hidden)
         query, key, value = (_heads(one, layer.self_attn.head_dim) for one in self._project(groups, "qkv", normed))
-        query, key = self._rope(query, key, attention.cos, attention.sin)
+        repeats = layer.self_attn.num_key_value_groups
+        query, key, value = self._for_attention(query, key, value, attention.cos, attention.sin, repeats)
         mask = attention.mask
         if rows is not None:
             query, mask, hidden = _at(query, rows, 2), _at(mask, rows, 2), _at(hidden, rows, 1)
-        repeats = layer.self_attn.num_key_value_groups
         mixed = functional.scaled_dot_product_attention(
-            query, _repeated(key, repeats), _repeated(value, repeats), attn_mask=mask, scale=layer.self_attn.scaling
+            query, key, value, attn_mask=mask, scale=layer.self_attn.scaling
         )
         (attended,) = self._project(groups, "o", mixed.transpose(1, 2).flatten(2))
         hidden = hidden + attended
@@ -134,7 +137,7 @@ class _Projections(torch.autograd.Function):
             return outs
         slots = x.shape[0]
         if dropout is not None and offsets is not None:
-            x = x * dropout.keep(offsets, x)
+            x = dropout.times(x, offsets)
         inner = torch.bmm(x, group.a[:slots])  # (S, L, r × adapted)
         for one, out in zip(group.projections, outs, strict=True):
             if one.column is not None:
@@ -158,7 +161,7 @@ class _Projections(torch.autograd.Function):
             if one.column is None:
                 continue
             columns = _columns(d_inner, one.column, group.rank)
-            torch.mul(torch.bmm(d_out, one.b[:slots].transpose(1, 2)), group.scale, out=columns)
+            columns.baddbmm_(d_out, one.b[:slots].transpose(1, 2), beta=0, alpha=group.scale)
             into = _columns(inner, one.column, group.rank).transpose(1, 2)
             one.grad_b[:slots].baddbmm_(into, d_out, beta=0, alpha=group.scale)
         group.grad_a[:slots].baddbmm_(x.transpose(1, 2), d_inner, beta=0)
@@ -167,7 +170,7 @@ class _Projections(torch.autograd.Function):
                 d_x.baddbmm_(d_inner, group.a[:slots].transpose(1, 2))
             else:
                 through = torch.bmm(d_inner, group.a[:slots].transpose(1, 2))
-                d_x.addcmul_(through, ctx.dropout.keep(offsets, d_x))
+                ctx.dropout.add_times_(d_x, through, offsets)
         return d_x, None, None, None, None
 
 
@@ -268,9 +271,15 @@ def frozen_weight(linear: Any, dtype: torch.dtype) -> Tensor:
     return made
 
 
-def _rope(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    """Turns (S, heads, L, head) by the positions' angles."""
-    return query * cos + _half_turned(query) * sin, key * cos + _half_turned(key) * sin
+def for_attention(
+    query: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: Tensor, repeats: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Turns (S, heads, L, head) by the positions' angles, and has keys and values once for every query head.
+
+    Attention with a mask on a card does not take fewer key heads than query heads as they are.
+    """
+    turned = key * cos + _half_turned(key) * sin
+    return query * cos + _half_turned(query) * sin, _repeated(turned, repeats), _repeated(value, repeats)
 
 
 def _half_turned(x: Tensor) -> Tensor:
@@ -303,13 +312,3 @@ def _at(x: Tensor, rows: Tensor, dim: int) -> Tensor:
 def _columns(x: Tensor, start: int, count: int) -> Tensor:
     made: Tensor = x[:, :, start : start + count]
     return made
-
-
-_COMPILED: dict[Any, Any] = {}
-
-
-def compiled(function: Any) -> Any:
-    """The function under torch.compile, for any length; made once a process."""
-    if function not in _COMPILED:
-        _COMPILED[function] = torch.compile(function, dynamic=True)
-    return _COMPILED[function]

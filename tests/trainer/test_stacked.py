@@ -16,7 +16,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from tests.trainer.conftest import MakeUsers, examples
-from trainer import kept_lower, slot_adamw, stacked, stacked_model
+from trainer import kept_lower, slot_adamw, slot_dropout, stacked, stacked_model
 from trainer.base import LoadedBase, load
 from trainer.dataset import Example
 from trainer.engine import Progress, Trained, UserExamples, data_order, encode_all, learning_rates
@@ -293,14 +293,16 @@ def test_with_dropout_too_a_user_gets_what_training_alone_gives(
 def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     dropout = SlotDropout(0.2, 512, 3, torch.device("cpu"), torch.float32)
     dropout.begin(dropout.draw([1, 2], 200))
-    like = torch.empty(2, 200, 512)
-    first, second = (dropout.keep(dropout.offsets(200), like) for _ in range(2))
+    like = torch.ones(2, 200, 512)
+    places = [dropout.offsets(200), dropout.offsets(200)]
+    first, second = (dropout.times(like, offsets) for offsets in places)
     assert (first == 0).float().mean() == pytest.approx(0.2, abs=0.01)
     assert first.mean() == pytest.approx(1.0, abs=0.01)
     both = ((first == 0) & (second == 0)).float().mean()
     assert both == pytest.approx(0.04, abs=0.01), "the next place of use has its own"
     users = ((first[0] == 0) & (first[1] == 0)).float().mean()
     assert users == pytest.approx(0.04, abs=0.01), "and so has the next user"
+    assert torch.equal(slot_dropout.times(like, dropout._pool, places[0]), first), "what is compiled is the same"
 
 
 def test_compiled_parts_equal_the_plain_ones(llama_base: LoadedBase) -> None:
