@@ -49,12 +49,12 @@ class SlotDropout:
     def offsets(self, length: int) -> Tensor:
         """(S, length) where each token's stretch begins at the next place of use, in units of `STRIDE`."""
         self._used += 1
-        return self._offsets[self._used - 1, :, :length]
+        return self._offsets[self._used - 1, :, :length].clone()  # a view's place would be compiled in
 
     def times(self, x: Tensor, offsets: Tensor) -> Tensor:
         """x (S, L, width) times its factors."""
         if self._fused:
-            made: Tensor = compiled(times)(x, self._pool, offsets)
+            made: Tensor = compiled(times)(x.detach(), self._pool, offsets)
             return made
         return x * self._keep(x, offsets)
 

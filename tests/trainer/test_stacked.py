@@ -351,6 +351,16 @@ def test_the_update_of_many_slots_equals_torchs_adamw_on_each(
     assert torch.equal(stack.working[:2], stack.master[:2].to(dtype))
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of torch, in its own compiler
+def test_compiled_training_is_training(llama_base: LoadedBase, recipe: Recipe, make_users: MakeUsers) -> None:
+    recipe = replace(recipe, dropout=0.1)
+    compiled = run(llama_base, make_users(5, 9, 6, run="compiled"), recipe, Options(2, fused=True))
+    plain = run(llama_base, make_users(5, 9, 6, run="plain"), recipe, Options(2, fused=False))
+    for one, other in zip(compiled, plain, strict=True):
+        assert_same(one, other)
+
+
 def test_progress_counts_every_step_of_every_user(
     llama_base: LoadedBase, recipe: Recipe, make_users: MakeUsers
 ) -> None:
