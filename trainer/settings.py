@@ -15,6 +15,7 @@ from trainer.recipes import RECIPES
 
 PAPER_RATE_USD_PER_HOUR = 11.058  # section 4.1
 CPU_RATE_USD_PER_HOUR = 0.10
+USERS_PER_BATCH = {"cuda": 64, "cpu": 8}
 
 
 class TrainerSettings(BaseSettings):
@@ -31,7 +32,7 @@ class TrainerSettings(BaseSettings):
     quantization: Literal["none", "nf4"] = "none"
     recipe: str = "default"
     engine: Literal["stacked", "trl"] = "stacked"
-    users_per_batch: int = Field(8, ge=1)
+    users_per_batch: int = Field(0, ge=0)  # 0: 64 on a card, where those who share a step cost little more, else 8
     poll_seconds: float = Field(1.0, gt=0)
     lease_seconds: float = Field(60.0, gt=5)
     seed: int = 0
@@ -68,6 +69,10 @@ class TrainerSettings(BaseSettings):
     @property
     def thresholds(self) -> Thresholds:
         return Thresholds(self.min_recall, self.min_abstention, self.max_general_loss)
+
+    def batch_limit(self, device: str) -> int:
+        """How many waiting users are trained in one go on `device` (cpu or cuda)."""
+        return self.users_per_batch or USERS_PER_BATCH[device]
 
     def rate(self, device: str) -> float:
         """Dollars an hour of `device` (cpu or cuda)."""

@@ -30,7 +30,7 @@ from serving.base_model import BaseModel
 from serving.errors import ServingError
 from serving.settings import ServingSettings
 from trainer import check, gate, qlora, stacked
-from trainer.base import LoadedBase, load, release_memory
+from trainer.base import LoadedBase, load, pick_device, release_memory
 from trainer.dataset import Dataset, build
 from trainer.engine import Progress, Trained, UserExamples
 from trainer.primer import replay_pairs, start_folder
@@ -113,7 +113,7 @@ class Worker:
 
     def work_once(self) -> int:
         """Claims and does one batch; returns how many jobs it had."""
-        limit = self._settings.users_per_batch
+        limit = self._settings.batch_limit(pick_device(self._settings.device))
         jobs = self._memory.jobs.claim(self._name, self._settings.lease_seconds, limit)
         if not jobs:
             return 0

@@ -153,3 +153,8 @@ def wait_for_job(memory: Memory, user: User) -> bool:
 def test_setting_that_means_nothing_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(ValidationError, match=name):
         TrainerSettings(**{name: value})
+
+
+def test_a_batch_is_large_on_a_card_and_small_on_a_cpu_unless_set() -> None:
+    assert (TrainerSettings().batch_limit("cuda"), TrainerSettings().batch_limit("cpu")) == (64, 8)
+    assert TrainerSettings(users_per_batch=3).batch_limit("cuda") == 3
