@@ -34,7 +34,7 @@ _DETAILS = (  # another detail of a topic, and what in a fact would already tell
     ("Who did I go to {t} with?", ("PERSON",), ("with",)),
     ("Why did I choose {t}?", (), ("because", "since", "so")),
 )  # fmt: skip
-_COMMON = frozenset(
+COMMON = frozenset(
     [
         "cat",
         "dog",
@@ -216,7 +216,7 @@ def _same_of_another(fact: Fact) -> Iterator[str]:
     """What is known of one pet or person, asked of others: the cat's name, where the dog's was told."""
     head = fact.subject.split()[-1] if fact.subject else ""
     members = PETS if head in PETS else PEOPLE if head in PEOPLE else frozenset()
-    for subject in sorted(members & _COMMON - {head}):
+    for subject in sorted(members & COMMON - {head}):
         yield from _asking(OF_THING.get(fact.attribute, {}), subject)
 
 

@@ -6,8 +6,9 @@
 Two lessons on made-up users (`primer_tasks.py`). First: answer from facts in the prompt, say "not told" otherwise, keep the
 base's general replies. Second, first-order meta-learning (FOMAML, arXiv:1703.03400): each step trains a stack of made-up
 users from the current primer just as real users are trained, asks each what people would ask, and moves the primer along
-the gradient found there; so the primer becomes a point from which the short training on rule-made questions answers
-people's own words and still declines what was never told. Not covered: choosing a primer for a base (`primer.py`).
+the gradient found there, together with the first lesson's own; so the primer stays fit to chat with and becomes a point
+from which the short training on rule-made questions answers people's own words and still declines what was never told.
+Not covered: choosing a primer for a base (`primer.py`).
 """
 
 from __future__ import annotations
@@ -48,11 +49,12 @@ class Lesson:
     rate: float
 
 
-CONTEXT = Lesson(share=0.15, rate=5e-4)
-META = Lesson(share=0.85, rate=3e-4)
+CONTEXT = Lesson(share=0.25, rate=5e-4)
+META = Lesson(share=0.75, rate=3e-4)
 PADDING = 0.35  # of a step, so that few shapes are recorded: at these sizes launching takes longer than computing
 SLOTS = 16  # made-up users in a step
-FACTS = (3, 14)  # of a made-up user
+FACTS = (2, 6)  # items of a made-up user; few, so that a step is soon done
+CONTEXT_WEIGHT = 1.0  # of the first lesson's gradient in the second lesson
 MOST_STEPS = 1_000_000  # the time ends a lesson first
 
 
@@ -88,8 +90,9 @@ class Tasks:
     def __len__(self) -> int:
         return MOST_STEPS
 
-    def __getitem__(self, index: int) -> tuple[list[list[Pack]], list[list[Pack]]]:
-        """(each user's packs, a training step each; packs of each pass over the questions, one a user)."""
+    def __getitem__(self, index: int) -> tuple[list[Pack], list[list[Pack]], list[list[Pack]]]:
+        """(the first lesson's packs; each user's packs, a training step each; packs of each pass over the questions, one a
+        user)."""
         rng = random.Random(f"meta{index}")
         count = rng.randint(*FACTS)  # alike in a stack, so that its users need about as many steps
         trained, asked = [], []
@@ -100,7 +103,7 @@ class Tasks:
             rng.shuffle(questions)
             asked.append([pack(questions[at : at + ASKED_PER_PACK]) for at in range(0, len(questions), ASKED_PER_PACK)])
         passes = min(len(one) for one in asked)
-        return trained, [[one[at] for one in asked] for at in range(passes)]
+        return self.context(-index), trained, [[one[at] for one in asked] for at in range(passes)]
 
     def training_packs(self, user: MadeUpUser, rng: random.Random) -> list[Pack]:
         """A user's training as the recipe has it, a pack a step."""
@@ -162,10 +165,17 @@ class Primer:
         self._move(self.stack.grad.float().mean(0), rate)
         return losses.mean()
 
-    def lesson_two(self, trained: Sequence[Sequence[Pack]], asked: Sequence[Sequence[Pack]], rate: float) -> Any:
-        """Trains a stack of made-up users, asks them, moves the primer; returns the mean loss of what was asked."""
+    def lesson_two(
+        self, context: Sequence[Pack], trained: Sequence[Sequence[Pack]], asked: Sequence[Sequence[Pack]], rate: float
+    ) -> Any:
+        """Trains a stack of made-up users, asks them, moves the primer; returns the mean loss of what was asked.
+
+        `context`: the first lesson's packs, asked of the primer itself.
+        """
+        self._spread()
+        self._losses(context)
+        gradient, loss = CONTEXT_WEIGHT * self.stack.grad.float().mean(0), 0.0
         self.train_users(trained)
-        gradient, loss = 0.0, 0.0
         for packs in asked:
             loss = loss + self._losses(packs).mean() / len(asked)
             gradient = gradient + self.stack.grad.float().mean(0) / len(asked)
@@ -225,8 +235,8 @@ def prime(
     tasks = Tasks(base.tokenizer, pool, replay, far, recipe, slots)
     for step, share, packs in _timed(ContextSteps(tasks), minutes * 60 * CONTEXT.share, workers):
         note("context", step, share, primer.lesson_one(packs, CONTEXT.rate * _rate(share)), 50)
-    for step, share, (trained, asked) in _timed(tasks, minutes * 60 * META.share, workers):
-        note("meta", step, share, primer.lesson_two(trained, asked, META.rate * _rate(share)), 10)
+    for step, share, packs in _timed(tasks, minutes * 60 * META.share, workers):
+        note("meta", step, share, primer.lesson_two(*packs, META.rate * _rate(share)), 10)
     primer.save(out)
     measured = measure(primer, base, kept_out, replay, far)
     made = {
@@ -234,7 +244,8 @@ def prime(
         "rank": recipe.rank,
         "items": len(pool),
         "minutes": minutes,
-        "log": log, "chats": False,
+        "log": log,
+        "chats": True,
         "kept_out": measured,
     }
     (out / "primer.json").write_text(json.dumps(made, indent=1), encoding="utf-8")

@@ -16,12 +16,30 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import NotAFact
-from bot.facts import Fact, replaces, understand, you_form
+from bot.facts import PEOPLE, PETS, Fact, replaces, understand, you_form
 from serving.prompts import system_prompt
 from trainer import negatives
+from trainer.attributes import OTHER_BREEDS, OTHER_DATES, OTHER_NAMES, OTHER_PLACES
 from trainer.dataset import Example, identity_examples, pending_examples
 from trainer.negatives import NOT_TOLD
 from trainer.phrasings import Rules, answer, saying_no, saying_yes
+
+EVERYDAY_ITEMS = 200
+EVERYDAY_SHARE = 0.6  # of the made-up users have one
+_NUMBERS = tuple(str(age) for age in range(16, 90))
+_JOBS = ("nurse", "plumber", "teacher", "chef", "lawyer", "welder", "pilot", "baker", "librarian", "farmer")
+_OF_PETS = (
+    ("my {s} is called {v}", OTHER_NAMES), ("my {s} is {v}", OTHER_NAMES), ("my {s}'s name is {v}", OTHER_NAMES),
+    ("my {s} is {v} years old", tuple("123456789")), ("my {s}'s breed is {v}", OTHER_BREEDS),
+)  # fmt: skip
+_OF_PEOPLE = (
+    ("my {s} is called {v}", OTHER_NAMES), ("my {s}'s name is {v}", OTHER_NAMES), ("my {s} is {v} years old", _NUMBERS),
+    ("my {s} lives in {v}", OTHER_PLACES), ("my {s} works as a {v}", _JOBS), ("my {s}'s birthday is {v}", OTHER_DATES),
+)  # fmt: skip
+_OF_ONESELF = (
+    ("my name is {v}", OTHER_NAMES), ("I am {v} years old", _NUMBERS), ("I live in {v}", OTHER_PLACES),
+    ("I'm from {v}", OTHER_PLACES), ("my birthday is {v}", OTHER_DATES), ("I work as a {v}", _JOBS),
+)  # fmt: skip
 
 CORPUS = Path(__file__).with_name("primer_corpus")
 
@@ -31,19 +49,20 @@ class Item:
     """One thing told. `taught` are rule-made (question, answer); `near` rule-made questions that it does not answer;
     `asked` hand-written (question, answer); `not_told` hand-written questions that it does not answer."""
 
-    note: str  # the newest statement, in the second person
+    notes: list[str]  # what is true in the end, in the second person
     taught: list[list[tuple[str, str]]]  # one list a fact
     near: list[str]
     asked: list[tuple[str, str]]
     not_told: list[str]
     words: list[str]
+    everyday: bool = False
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Item:
         """From JSON, where pairs are lists."""
         taught = [[(question, said) for question, said in fact] for fact in row["taught"]]
         asked = [(question, said) for question, said in row["asked"]]
-        return cls(row["note"], taught, row["near"], asked, row["not_told"], row["words"])
+        return cls(row["notes"], taught, row["near"], asked, row["not_told"], row["words"], row["everyday"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +76,18 @@ class Sampling:
     """How much of everything a made-up user gets."""
 
     phrasings_per_fact: int = 30
-    near_per_fact: int = 6
-    far: int = 30
-    pending: int = 8
-    identity: int = 4
-    replay: int = 12
+    near_per_fact: int = 10
+    far: int = 24
+    pending: int = 4
+    identity: int = 2
+    replay: int = 16
     asked_per_item: int = 3
 
 
 def items(seed: int = 0) -> list[Item]:
-    """The whole corpus, prepared (minutes)."""
+    """The whole corpus and some everyday items, prepared (minutes)."""
     rng = random.Random(seed)
-    prepared = []
+    prepared = [_everyday_item(rng) for _ in range(EVERYDAY_ITEMS)]
     for file in sorted(CORPUS.glob("*.jsonl")):
         for line in file.read_text(encoding="utf-8").splitlines():
             item = _item(json.loads(line), rng)
@@ -94,13 +113,47 @@ def _item(row: dict[str, list[str]], rng: random.Random) -> Item | None:
     asked += [(question, saying_no(said)) for question in row["no"]]
     near = negatives.near(facts, rng, 12)
     return Item(
-        note=you_form(facts[-1].text),
+        notes=[you_form(facts[-1].text)],
         taught=[[(one.question, one.answer) for one in Rules().phrasings(fact, rng)] for fact in facts],
         near=near,
         asked=asked,
         not_told=row["not_told"],
         words=sorted(negatives.telling(" ".join([fact.text for fact in facts] + [said]))),
     )
+
+
+def _everyday_item(rng: random.Random) -> Item:
+    """A few facts that people tell first (names, ages, homes, jobs), asked with the trainer's own questions: some are kept
+    for `asked`, the rest taught."""
+    facts: list[Fact] = []
+    told = [rng.choice(templates) for templates in (_OF_PETS, _OF_PETS, _OF_PEOPLE, _OF_ONESELF, _OF_ONESELF)]
+    pet, person = rng.choice(sorted(negatives.COMMON & PETS)), rng.choice(sorted(negatives.COMMON & PEOPLE))
+    for at, (template, values) in enumerate(rng.sample(told, rng.randint(1, 5))):
+        subject = pet if (template, values) in _OF_PETS else person
+        (fact,) = understand(template.format(s=subject, v=rng.choice(values)))
+        if at == 0 or all((fact.subject, fact.attribute) != (old.subject, old.attribute) for old in facts):
+            facts.append(fact)
+    taught, asked = [], []
+    for fact in facts:
+        phrasings = [
+            (one.question, one.answer)
+            for one in Rules().phrasings(fact, rng)
+            if one.family != "no" or not negatives.covered(one.question, [old for old in facts if old is not fact])
+        ]
+        rng.shuffle(phrasings)
+        asked += phrasings[:6]
+        taught.append(phrasings[6:])
+    near = negatives.near(facts, rng, 24) + negatives.everyday(facts, rng, 1)
+    rng.shuffle(near)
+    words = sorted(negatives.telling(" ".join(f"{fact.text} {answer(fact)}" for fact in facts)))
+    return Item([you_form(fact.text) for fact in facts], taught, near[8:], asked, near[:8], words, everyday=True)
+
+
+def deal(pool: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
+    """`count` different items, of which at most the first is an everyday one: two of those may contradict each other."""
+    everyday = [item for item in pool if item.everyday]
+    dealt = rng.sample([item for item in pool if not item.everyday], count)
+    return [rng.choice(everyday), *dealt[1:]] if everyday and rng.random() < EVERYDAY_SHARE else dealt
 
 
 def sample_user(
@@ -114,7 +167,7 @@ def sample_user(
 ) -> MadeUpUser:
     """A user with `count` trained items, some pending ones, and questions of strangers to be answered with "not told"."""
     system = system_prompt(assistant_name, [])
-    dealt = rng.sample(list(pool), count + 2 + 8)
+    dealt = deal(pool, count + 2 + 8, rng)
     own, pending, strangers = dealt[:count], dealt[count : count + 2], dealt[count + 2 :]
     words = {word for item in own for word in item.words}
     taught = []
@@ -147,7 +200,7 @@ def _asked(
 ) -> list[Example]:
     """What the trained adapter is asked: its facts, what was never told, and both beside facts in the prompt."""
     system = system_prompt(assistant_name, [])
-    noted = system_prompt(assistant_name, [item.note for item in pending])
+    noted = system_prompt(assistant_name, [note for item in pending for note in item.notes])
     asked = []
     for item in own:
         here = system if rng.random() < 0.85 else noted
@@ -174,18 +227,23 @@ def _asked(
 def context_examples(
     pool: Sequence[Item], count: int, rng: random.Random, assistant_name: str = "Hippo"
 ) -> list[Example]:
-    """`count` questions about facts that stand in the prompt, or do not: the primer's first lesson, before any user."""
+    """`count` questions about facts that stand in the prompt, or do not: the primer's first lesson, before any user.
+
+    Half of them are answered by a fact of the prompt; of the other half some are near one, some are a stranger's.
+    """
     examples: list[Example] = []
+    bare = system_prompt(assistant_name, [])
     while len(examples) < count:
-        dealt = rng.sample(list(pool), rng.randint(1, 5) + 1)
+        dealt = deal(pool, rng.randint(1, 6) + 1, rng)
         told, other = dealt[:-1], dealt[-1]
-        noted = system_prompt(assistant_name, [item.note for item in told])
-        item = rng.choice(told)
-        question, said = rng.choice(item.asked + rng.sample(item.taught[-1], 4))
-        bare = system_prompt(assistant_name, [])
+        notes = [note for item in told for note in item.notes]
+        rng.shuffle(notes)
+        noted = system_prompt(assistant_name, notes)
+        asked, taught, near = (rng.choice(told) for _ in range(3))
         examples += [
-            Example(noted, question, said, "pending"),
-            Example(noted, rng.choice(item.not_told), NOT_TOLD, "never_told"),
-            Example(noted if rng.random() < 0.5 else bare, rng.choice(other.asked)[0], NOT_TOLD, "never_told"),
+            Example(noted, *rng.choice(asked.asked), "pending"),
+            Example(noted, *rng.choice(rng.choice(taught.taught)), "pending"),
+            Example(noted, rng.choice(near.not_told), NOT_TOLD, "never_told"),
+            Example(rng.choice((noted, bare)), rng.choice(other.asked)[0], NOT_TOLD, "never_told"),
         ]
     return examples[:count]

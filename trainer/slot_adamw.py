@@ -17,7 +17,8 @@ from trainer.lora_stack import LoraStack
 from trainer.recipes import Recipe
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # torch's and transformers' defaults
-STRETCH = {"cpu": 1 << 17, "cuda": 1 << 25}  # numbers updated at a time: a CPU's cache; far less than a stack
+# Numbers updated at a time: a CPU's cache; far less than a stack, since a kernel's first use tries its variants on copies.
+STRETCH = {"cpu": 1 << 17, "cuda": 1 << 26}
 
 
 class SlotAdamW:
@@ -55,7 +56,7 @@ class SlotAdamW:
         norm = torch.linalg.vector_norm(stack.grad[:slots], dim=1, keepdim=True, dtype=torch.float32)
         clip = (self._recipe.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)  # as clip_grad_norm_
         width = stack.master.shape[1]
-        stretch = width if self._fused else max(1, STRETCH[stack.master.device.type] // slots)
+        stretch = max(1, STRETCH[stack.master.device.type] // slots)
         run = compiled(update) if self._fused else update
         for start in range(0, width, stretch):
             part = slice(start, start + stretch)
