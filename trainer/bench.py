@@ -26,7 +26,6 @@ import typer
 
 from trainer.base import LoadedBase, Quantization
 from trainer.bench_table import Row, draw, rows
-from trainer.compiling import can_compile
 from trainer.engine import Progress
 from trainer.recipes import RECIPES, Recipe
 from trainer.stacked import Options
@@ -139,10 +138,7 @@ def command(
     shared_prefix: Annotated[bool, typer.Option(help="Run what examples begin with alike once a step.")] = True,
     label_logits: Annotated[bool, typer.Option(help="Last layer and logits at labels only.")] = True,
     keep_lower: Annotated[bool, typer.Option(help="Keep the outputs below the first adapted layer.")] = True,
-    compile: Annotated[
-        bool | None,
-        typer.Option(help="Element-wise parts and AdamW under torch.compile; by default on a card that can."),
-    ] = None,
+    compile: Annotated[bool, typer.Option(help="Element-wise parts and AdamW under torch.compile.")] = False,
     graphs: Annotated[bool, typer.Option(help="Steps as CUDA graphs.")] = True,
     epochs: Annotated[
         int, typer.Option(help="Run so many and scale the time up to the recipe's; 0: the recipe's.")
@@ -363,8 +359,6 @@ def _measured(
 
     each = clock.seconds / users
     switches = {name: value for name, value in asdict(options).items() if name != "slots"}
-    if options.fused is None:
-        switches["fused"] = can_compile(bench.device)
     layers = (
         bench.base.model.config.num_hidden_layers if recipe.layers is None and bench.base else len(recipe.layers or ())
     )

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
-
-
-def can_compile(device: str) -> bool:
-    """Whether to compile unless told otherwise: on a card, where triton is installed with the C compiler that it needs."""
-    if device != "cuda" or find_spec("triton") is None:
-        return False
-    return bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
 
 
 @cache

@@ -22,7 +22,6 @@ import torch
 
 from trainer import kept_lower
 from trainer.base import LoadedBase
-from trainer.compiling import can_compile
 from trainer.engine import (
     Encoded,
     OnProgress,
@@ -54,7 +53,7 @@ class Options:
     share_prefix: bool = True  # what a step's examples begin with alike is run once
     label_logits: bool = True  # the last layer and the vocabulary only where labels are
     keep_lower: bool = True  # outputs below the first adapted layer are kept across epochs
-    fused: bool | None = None  # element-wise parts and AdamW under torch.compile; None: on a card, if it can be had
+    fused: bool = False  # element-wise parts and AdamW under torch.compile: minutes of start-up
     graphed: bool = True  # steps as CUDA graphs, on a card
 
 
@@ -151,7 +150,7 @@ class _Stack:
         self._active: list[Run] = []
         self._slots = _slots(base, recipe, options, ready)
         self._stack = LoraStack(base.model, recipe, self._slots)
-        fused = can_compile(base.device) if options.fused is None else options.fused
+        fused = options.fused
         self._optimizer = SlotAdamW(self._stack, recipe, fused)
         dropout = dropout_for(self._stack, recipe, fused)
         self._model = StackedModel(self._stack, dropout, fused)
