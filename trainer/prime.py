@@ -235,8 +235,8 @@ def prime(
     tasks = Tasks(base.tokenizer, pool, replay, far, recipe, slots)
     for step, share, packs in _timed(ContextSteps(tasks), minutes * 60 * CONTEXT.share, workers):
         note("context", step, share, primer.lesson_one(packs, CONTEXT.rate * _rate(share)), 50)
-    for step, share, packs in _timed(tasks, minutes * 60 * META.share, workers):
-        note("meta", step, share, primer.lesson_two(*packs, META.rate * _rate(share)), 10)
+    for step, share, (context, trained, asked) in _timed(tasks, minutes * 60 * META.share, workers):
+        note("meta", step, share, primer.lesson_two(context, trained, asked, META.rate * _rate(share)), 10)
     primer.save(out)
     measured = measure(primer, base, kept_out, replay, far)
     made = {
