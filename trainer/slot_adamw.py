@@ -1,8 +1,8 @@
 """AdamW over a stack, all slots at once: each has an own step count, rate, bias correction and clipping norm.
 
 Equal to `clip_grad_norm_` and `torch.optim.AdamW` on each slot by itself. Clipping, update and the copy to the base's
-dtype are one compiled pass over the rows with `fused=True`, and else go over them a stretch at a time, so that what is
-made on the way is small. Moments are float32.
+dtype go over the rows a stretch at a time, so that what is made on the way is small; with `fused=True` a stretch is one
+compiled pass. Moments are float32.
 """
 
 from __future__ import annotations

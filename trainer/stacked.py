@@ -53,7 +53,7 @@ class Options:
     share_prefix: bool = True  # what a step's examples begin with alike is run once
     label_logits: bool = True  # the last layer and the vocabulary only where labels are
     keep_lower: bool = True  # outputs below the first adapted layer are kept across epochs
-    fused: bool = False  # element-wise parts and AdamW under torch.compile: minutes of start-up
+    fused: bool = False  # element-wise parts and AdamW under torch.compile: over a minute of start-up
     graphed: bool = True  # steps as CUDA graphs, on a card
 
 
@@ -150,10 +150,9 @@ class _Stack:
         self._active: list[Run] = []
         self._slots = _slots(base, recipe, options, ready)
         self._stack = LoraStack(base.model, recipe, self._slots)
-        fused = options.fused
-        self._optimizer = SlotAdamW(self._stack, recipe, fused)
-        dropout = dropout_for(self._stack, recipe, fused)
-        self._model = StackedModel(self._stack, dropout, fused)
+        self._optimizer = SlotAdamW(self._stack, recipe, options.fused)
+        dropout = dropout_for(self._stack, recipe, options.fused)
+        self._model = StackedModel(self._stack, dropout, options.fused)
         self._losses = GraphedLosses(
             self._model, self._stack, dropout, all_rows=not options.label_logits, graphed=options.graphed
         )
