@@ -17,6 +17,7 @@ from runpy import run_path
 from typing import TYPE_CHECKING
 
 from bot.errors import NotAFact
+from bot.fact_words import NAMEABLE, ONE_VALUED, PEOPLE, PETS
 from bot.language import is_question, opens_like_question, parse, sentences, statement, tidy, without_lead_in, you_form
 
 if TYPE_CHECKING:
@@ -49,119 +50,6 @@ class FollowUp:
     question: str
     told_as: str
 
-
-PETS = frozenset(
-    [
-        "dog",
-        "cat",
-        "pet",
-        "puppy",
-        "kitten",
-        "hamster",
-        "rabbit",
-        "bunny",
-        "parrot",
-        "budgie",
-        "horse",
-        "pony",
-        "turtle",
-        "tortoise",
-        "fish",
-        "goldfish",
-        "snake",
-        "lizard",
-        "gecko",
-        "ferret",
-        "bird",
-        "guinea-pig",
-        "rat",
-        "mouse",
-        "chicken",
-        "donkey",
-        "goat",
-        "pig",
-    ]
-)
-PEOPLE = frozenset(
-    [
-        "mother",
-        "mom",
-        "mum",
-        "father",
-        "dad",
-        "sister",
-        "brother",
-        "wife",
-        "husband",
-        "partner",
-        "girlfriend",
-        "boyfriend",
-        "fiance",
-        "fiancee",
-        "son",
-        "daughter",
-        "baby",
-        "child",
-        "kid",
-        "grandmother",
-        "grandma",
-        "grandfather",
-        "grandpa",
-        "aunt",
-        "uncle",
-        "cousin",
-        "niece",
-        "nephew",
-        "friend",
-        "boss",
-        "manager",
-        "colleague",
-        "coworker",
-        "roommate",
-        "flatmate",
-        "neighbour",
-        "neighbor",
-        "teacher",
-        "coach",
-        "doctor",
-        "dentist",
-        "therapist",
-        "twin",
-        "stepmother",
-        "stepfather",
-        "stepson",
-        "stepdaughter",
-        "godmother",
-        "godfather",
-        "landlord",
-    ]
-)
-_NAMEABLE = (
-    PETS
-    | PEOPLE
-    | frozenset(
-        ["boat", "car", "band", "team", "company", "school", "university", "street", "town", "village", "husky"]
-    )
-)
-ONE_VALUED = frozenset(
-    [
-        "name",
-        "age",
-        "birthday",
-        "home",
-        "origin",
-        "job",
-        "breed",
-        "height",
-        "weight",
-        "size",
-        "employer",
-        "timezone",
-        "phone",
-        "email",
-        "address",
-    ]
-)  # a newer value takes the older one's place
 
 _SMALL_TALK = re.compile(
     r"^(?:(?:ha)+h?|lol|ok(?:ay)?|thanks?|thank you|thx|hi|hello|hey|yo|bye|goodbye|good (?:morning|night|evening)|yes|no|"
@@ -330,7 +218,7 @@ def _is_name_of(subject: str, value: str, told: str) -> bool:
     """ "Buddy" names a dog, "sick" and "a beagle" do not."""
     head = subject.split()[-1] if subject else ""
     words = value.split()
-    if head not in _NAMEABLE or not words or len(words) > 3 or words[0].lower() in {"a", "an", "the", "my", "in", "at", "from", "not", "very", "so"}:  # fmt: skip
+    if head not in NAMEABLE or not words or len(words) > 3 or words[0].lower() in {"a", "an", "the", "my", "in", "at", "from", "not", "very", "so"}:  # fmt: skip
         return False
     if any(mark in told for mark in (" named ", " called ")):
         return True

@@ -27,10 +27,9 @@ import typer
 from trainer.base import LoadedBase, Quantization
 from trainer.bench_table import Row, draw, rows
 from trainer.engine import Progress
-from trainer.recipes import RECIPES, Recipe
+from trainer.recipes import PAPER_RATE_USD_PER_HOUR, RECIPES, Recipe
 from trainer.stacked import Options
 
-PAPER_RATE_USD_PER_HOUR = 11.058  # section 4.1
 NO_ROOM = "does not fit the memory"
 
 log = logging.getLogger(__name__)

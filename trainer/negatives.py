@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from bot.facts import PEOPLE, PETS, Fact
+from bot.fact_words import PEOPLE, PETS
+from bot.facts import Fact
 from bot.language import parse
 from trainer.attributes import FAVORITE, HALF_KNOWN, OF_THING, OF_USER, OTHER_NAMES
 from trainer.phrasings import answer, swapped

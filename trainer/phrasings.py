@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from bot.facts import PETS, Fact, you_form
+from bot.fact_words import PETS
+from bot.facts import Fact, you_form
 from bot.language import parse, sentences, statement, tidy
 from trainer import attributes
 from trainer.questions import questions, topics

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.facts import PEOPLE
+from bot.fact_words import PEOPLE
 from bot.language import parse, statement
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from trainer.mix import Mix
 
+PAPER_RATE_USD_PER_HOUR = 11.058  # section 4.1
 ALL_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 

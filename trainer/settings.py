@@ -11,9 +11,8 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trainer.gate import Thresholds
-from trainer.recipes import RECIPES
+from trainer.recipes import PAPER_RATE_USD_PER_HOUR, RECIPES
 
-PAPER_RATE_USD_PER_HOUR = 11.058  # section 4.1
 CPU_RATE_USD_PER_HOUR = 0.10
 USERS_PER_BATCH = {"cuda": 64, "cpu": 8}
 

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 import trainer.bench
 from tests.trainer.conftest import ROOT
 from trainer.__main__ import app
-from trainer.bench import PAPER_RATE_USD_PER_HOUR, Clock, flop_per_user
+from trainer.bench import Clock, flop_per_user
 from trainer.bench_shapes import random_base, random_users
 from trainer.bench_table import rows
 from trainer.engine import Progress
-from trainer.recipes import PAPER
+from trainer.recipes import PAPER, PAPER_RATE_USD_PER_HOUR
 from trainer.stacked import Options
 
 
