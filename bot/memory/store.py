@@ -110,21 +110,28 @@ class Memory:
 
     def user_for(self, platform: str, platform_user_id: str, *, assistant_name: str = "Hippo") -> User:
         """The user behind a platform's id; made on first sight."""
-        known = self._connection.row(
+        known = self._user_behind(platform, platform_user_id)
+        if known is not None:
+            return known
+        with self._connection.transaction() as db:
+            known = self._user_behind(platform, platform_user_id)  # another process may have met them meanwhile
+            if known is not None:
+                return known
+            user_id = secrets.token_hex(8)
+            created = self._connection.now()
+            db.table("users").insert({"id": user_id, "assistant_name": assistant_name, "created": created})
+            db.table("identities").insert(
+                {"platform": platform, "platform_user_id": platform_user_id, "user_id": user_id}
+            )
+        return self.user(user_id)
+
+    def _user_behind(self, platform: str, platform_user_id: str) -> User | None:
+        row = self._connection.row(
             "select users.* from users join identities on users.id = user_id "
             "where platform = ? and platform_user_id = ?",
             *(platform, platform_user_id),
         )
-        if known is None:
-            with self._connection.transaction() as db:
-                user_id = secrets.token_hex(8)
-                created = self._connection.now()
-                db.table("users").insert({"id": user_id, "assistant_name": assistant_name, "created": created})
-                db.table("identities").insert(
-                    {"platform": platform, "platform_user_id": platform_user_id, "user_id": user_id}
-                )
-            return self.user(user_id)
-        return _user(known)
+        return None if row is None else _user(row)
 
     def user(self, user_id: str) -> User:
         """Raises `KeyError` where there is no such user."""

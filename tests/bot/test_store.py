@@ -6,9 +6,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlite_utils import Database
@@ -127,6 +130,31 @@ def test_two_processes_tell_at_once_and_nothing_is_lost(store_path: Path) -> Non
     assert [process.wait(100) for process in started] == [0, 0]
     with closing(Memory.open(store_path)) as memory:
         assert len(memory.facts.active(memory.user_for("terminal", "me").id)) == 200
+
+
+def test_a_person_whom_two_processes_meet_at_once_is_one_user(memory: Memory, store_path: Path) -> None:
+    """The second looks for the person before the first has committed, and makes the user after it."""
+    looked = threading.Event()
+
+    def meet() -> str:
+        with closing(Memory.open(store_path)) as other:
+            connection = other._connection
+            row = connection.row
+
+            def row_and_tell(*asked: Any) -> Any:
+                found = row(*asked)
+                looked.set()
+                return found
+
+            connection.row = row_and_tell  # type: ignore[method-assign]
+            return other.user_for("terminal", "me").id
+
+    with ThreadPoolExecutor(1) as pool:
+        with memory.transaction():
+            mine = memory.user_for("terminal", "me").id
+            theirs = pool.submit(meet)
+            assert looked.wait(10)
+        assert theirs.result(10) == mine
 
 
 def test_same_identity_is_one_user_and_others_are_not(memory: Memory) -> None:
