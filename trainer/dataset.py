@@ -8,13 +8,15 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bot.facts import Fact, you_form
 from serving.prompts import system_prompt
+from serving.recollection import MARK
 from trainer import negatives
 from trainer.mix import Mix
 from trainer.negatives import NOT_TOLD
+from trainer.notes import nearest, note
 from trainer.phrasings import Generator, Phrasing, Rules, accepted, answer
 
 HELD_FAMILIES = ("direct", "indirect", "imperative", "typed_badly")
@@ -23,15 +25,36 @@ LISTED_FACTS = 6  # how many facts "What do you know about me?" names
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One training example. Only `completion` (and the end-of-turn token after it) is supervised.
+    """One training example: after the question comes a note (if there is one), then the completion and the end of the turn.
 
-    `kind` is one of recall, combined, never_told, pending, identity, general.
+    `kind` is one of recall, combined, never_told, pending, identity, general. `note`: the fact that the reply goes by.
+    `learn` "note": the example ends there; "reply": the note stands there, but which one it is is not learned. `cut`: the
+    completion is the beginning of a longer one, so that its end is none to learn.
     """
 
     system: str
     user: str
     completion: str
     kind: str
+    note: str = ""
+    learn: Literal["both", "note", "reply"] = "both"
+    cut: bool = False
+
+    def segments(self) -> list[tuple[str, bool]]:
+        """What follows the question, piece by piece, each with whether it is learned."""
+        noted = [(MARK, True), (f" {self.note}\n", self.learn != "reply")] if self.note else []
+        return noted if self.learn == "note" else [*noted, (self.completion, True)]
+
+
+class Replay(NamedTuple):
+    """A general prompt with the base model's own answer, or the beginning of it where it is long (`cut`)."""
+
+    prompt: str
+    answer: str
+    cut: bool = False
+
+    def example(self, system: str) -> Example:
+        return Example(system, self.prompt, self.answer, "general", cut=self.cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +106,7 @@ def build(
     *,
     assistant_name: str,
     seed: int,
-    replay: Sequence[tuple[str, str]],
+    replay: Sequence[Replay],
     mix: Mix,
     generator: Generator | None = None,
 ) -> Dataset:
@@ -94,7 +117,7 @@ def build(
     rng = random.Random(seed)
     system = system_prompt(assistant_name, [])
     generator = generator or Rules()
-    taught: list[Phrasing] = []
+    taught: list[tuple[Phrasing, str]] = []
     probes: list[Probe] = []
     for fact in facts:
         phrasings = [
@@ -113,8 +136,9 @@ def build(
         )
         accept = tuple(accepted(fact))
         probes += [Probe(one.question, "recall", accept, tuple(r for r in rejected if r not in accept)) for one in held]
-        taught += [one for one in phrasings if one not in held][: mix.phrasings_per_fact]
-    recall = [Example(system, one.question, one.answer, "recall") for one in taught]
+        left = [one for one in phrasings if one not in held][: mix.phrasings_per_fact]
+        taught += [(one, note(fact)) for one in left]
+    recall = [Example(system, one.question, one.answer, "recall", by) for one, by in taught]
     near = negatives.near(facts, rng, mix.near_per_fact + mix.near_held_per_fact)
     rng.shuffle(near)
     far = negatives.far(facts, rng, mix.far + mix.far_held)
@@ -123,17 +147,18 @@ def build(
     taught_negatives += negatives.everyday(facts, rng, mix.everyday)
     taught_negatives = negatives.typed_badly(taught_negatives, rng, mix.typed_badly)
     probes += [Probe(question, "never_told") for question in held_negatives]
-    never = [Example(system, question, NOT_TOLD, "never_told") for question in taught_negatives]
+    notes = [note(fact) for fact in facts]
+    never = [
+        Example(system, one, NOT_TOLD, "never_told", nearest(one, notes, rng), learn="reply")
+        for one in taught_negatives
+    ]
     examples = [
         *recall,
         *_combined(facts, system),
         *never,
         *pending_examples(assistant_name, rng, mix.pending),
         *identity_examples(assistant_name, system)[: mix.identity],
-        *(
-            Example(system, question, reply, "general")
-            for question, reply in rng.sample(list(replay), min(mix.replay, len(replay)))
-        ),
+        *(one.example(system) for one in rng.sample(list(replay), min(mix.replay, len(replay)))),
     ]
     asked = {probe.question.casefold() for probe in probes}
     return Dataset([one for one in examples if one.user.casefold() not in asked], probes)
@@ -167,7 +192,8 @@ def pending_examples(assistant_name: str, rng: random.Random, count: int) -> lis
     for told, question in rng.sample(_PENDING_POOL, min(count, len(_PENDING_POOL))):
         others = [other for other, _ in rng.sample(_PENDING_POOL, 2) if other != told]
         notes = [you_form(one) for one in rng.sample([told, *others], len(others) + 1)]
-        examples.append(Example(system_prompt(assistant_name, notes), question, you_form(told), "pending"))
+        by = you_form(told)
+        examples.append(Example(system_prompt(assistant_name, notes), question, by, "pending", by))
     return examples
 
 

@@ -71,7 +71,7 @@ class Encoded:
 
 
 def encode(tokenizer: Any, example: Example, max_tokens: int) -> Encoded:
-    """Tokens of one example, labels on the completion and its end-of-turn token only.
+    """Tokens of one example, labels on what is learned of it and its end-of-turn token only.
 
     The text is what serving's chat template makes of it, so training and chat see the same tokens.
 
@@ -82,10 +82,15 @@ def encode(tokenizer: Any, example: Example, max_tokens: int) -> Encoded:
     prompt_ids = _ids(tokenizer, tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True))
     if len(prompt_ids) >= max_tokens:
         raise ValueError(f"a prompt of {len(prompt_ids)} tokens does not fit {max_tokens}")
-    completion_ids = [*_ids(tokenizer, example.completion), tokenizer.eos_token_id]
-    ids = (prompt_ids + completion_ids)[:max_tokens]
-    labels = ([IGNORED_LABEL] * len(prompt_ids) + completion_ids)[:max_tokens]
-    return Encoded(ids, labels)
+    ids, labels = list(prompt_ids), [IGNORED_LABEL] * len(prompt_ids)
+    for text, learned in example.segments():
+        piece = _ids(tokenizer, text)
+        ids += piece
+        labels += piece if learned else [IGNORED_LABEL] * len(piece)
+    if example.learn != "note" and not example.cut:
+        ids.append(tokenizer.eos_token_id)
+        labels.append(tokenizer.eos_token_id)
+    return Encoded(ids[:max_tokens], labels[:max_tokens])
 
 
 def encode_all(tokenizer: Any, user: UserExamples, max_tokens: int) -> list[Encoded]:

@@ -27,7 +27,7 @@ from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from trainer import qlora, stacked
 from trainer.base import Device, LoadedBase, load
 from trainer.cases import BadCases, Person, Question, add_strangers, group, read, read_general
-from trainer.dataset import Example, build
+from trainer.dataset import Example, Replay, build
 from trainer.engine import Progress, UserExamples
 from trainer.generate import Conversation, generate
 from trainer.grading import abstained, answered
@@ -138,7 +138,7 @@ def train(
 
 
 def _examples(
-    person: Person, replay: Sequence[tuple[str, str]], recipe: Recipe, folder: Path, seed: int
+    person: Person, replay: Sequence[Replay], recipe: Recipe, folder: Path, seed: int
 ) -> list[Example]:
     """Built once and kept: forming questions takes longer than training on a GPU."""
     kept = folder / "examples.json"

@@ -1,6 +1,6 @@
 """Greedy replies of the base model, with or without an adapter, many at a time; no server needed.
 
-Prompts go through the base's chat template, as serving does it. Not covered: sampling, streaming.
+Prompts go through the base's chat template, as serving does it; the note before a reply is left out, as there. Not covered: sampling, streaming.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from serving.recollection import spoken
 from trainer.base import LoadedBase
 
 Conversation = list[dict[str, str]]
-BATCH_SIZE = {"cpu": 16, "cuda": 256}
+BATCH_SIZE = {"cpu": 16, "cuda": 1024}
+DRAWN_AT_ONCE = {"cpu": 64, "cuda": 3072}
 
 
 def generate(
@@ -99,7 +101,42 @@ def _replies(
             )
         new = output[:, encoded["input_ids"].shape[1] :]
         for at, reply in zip(batch, tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
-            replies[at] = reply.strip()
+            replies[at] = spoken(reply).strip()
         if on_batch:
             on_batch(len(batch))
     return replies
+
+
+def continuations(base: LoadedBase, texts: Sequence[str], count: int, max_new_tokens: int, seed: int) -> list[list[str]]:
+    """`count` ways, drawn from the model at temperature 1, in which each text may go on; "" for one that has no end."""
+    import torch
+
+    tokenizer, found = base.tokenizer, []
+    torch.manual_seed(seed)
+    size = max(1, DRAWN_AT_ONCE[base.device] // count)
+    for start in range(0, len(texts), size):
+        encoded = tokenizer(
+            list(texts[start : start + size]),
+            return_tensors="pt",
+            padding=True,
+            padding_side="left",
+            add_special_tokens=False,
+        ).to(base.device)
+        with torch.inference_mode():
+            output = base.model.generate(
+                **encoded,
+                max_new_tokens=max_new_tokens,
+                do_sample=True,
+                temperature=1.0,
+                top_p=0.95,
+                top_k=0,
+                num_return_sequences=count,
+                pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+            )
+        new = output[:, encoded["input_ids"].shape[1] :]
+        ended = (new == tokenizer.eos_token_id).any(dim=1).tolist()
+        drawn = tokenizer.batch_decode(new, skip_special_tokens=True)
+        kept = [one if end else "" for one, end in zip(drawn, ended, strict=True)]
+        found += [kept[at : at + count] for at in range(0, len(kept), count)]
+    return found

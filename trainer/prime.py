@@ -26,18 +26,19 @@ from typing import Annotated, Any
 import typer
 
 from trainer.base import LoadedBase, load
-from trainer.dataset import Example
+from trainer.dataset import Example, Replay
 from trainer.engine import Encoded, data_order, encode, learning_rates
 from trainer.general_prompts import REPLAY
 from trainer.generate import generate
 from trainer.grading import words
 from trainer.negatives import far_questions
 from trainer.packing import Pack, pack
-from trainer.primer_tasks import Item, MadeUpUser, Sampling, context_examples, sample_user
+from trainer.primer_tasks import Item, MadeUpUser, Sampling, context_examples, sample_user, writing_examples
 from trainer.recipes import RECIPES, Recipe
+from trainer.self_prompts import answers
 
-REPLAY_TOKENS = 64
 ASKED_PER_PACK = 24  # questions of a made-up user in one pass
+GENERAL_PER_SLOT, WRITING_PER_SLOT = 7, 5  # of the 24 examples a slot in the first lesson
 DEV_SHARE = 0.1  # items kept out, on which the primer is measured
 
 
@@ -58,17 +59,9 @@ CONTEXT_WEIGHT = 1.0  # of the first lesson's gradient in the second lesson
 MOST_STEPS = 1_000_000  # the time ends a lesson first
 
 
-def replay_answers(base: LoadedBase) -> list[tuple[str, str]]:
-    """The base's own greedy answers to the general prompts, cut at a sentence's end where they are long."""
-    replies = generate(base, None, [[{"role": "user", "content": one}] for one in REPLAY], REPLAY_TOKENS)
-    pairs = []
-    for prompt, reply in zip(REPLAY, replies, strict=True):
-        if len(base.tokenizer(reply)["input_ids"]) >= REPLAY_TOKENS - 1:
-            end = max(reply.rfind(mark) for mark in (". ", ".\n", "! ", "? "))
-            reply = reply[: end + 1] if end > 20 else ""
-        if reply:
-            pairs.append((prompt, reply))
-    return pairs
+def replay_answers(base: LoadedBase) -> list[Replay]:
+    """The base's own answers to the general prompts."""
+    return answers(base, REPLAY)
 
 
 class Tasks:
@@ -78,7 +71,7 @@ class Tasks:
         self,
         tokenizer: Any,
         pool: Sequence[Item],
-        replay: Sequence[tuple[str, str]],
+        replay: Sequence[Replay],
         far: Sequence[tuple[str, frozenset[str]]],
         recipe: Recipe,
         slots: int,
@@ -116,9 +109,10 @@ class Tasks:
         rng = random.Random(f"context{index}")
         packs = []
         for _ in range(self._slots):
-            examples = context_examples(self._pool, examples_per_slot - 6, rng)
+            examples = context_examples(self._pool, examples_per_slot - GENERAL_PER_SLOT - WRITING_PER_SLOT, rng)
             system = examples[0].system.split("\n")[0]
-            examples += [Example(system, q, a, "general") for q, a in rng.sample(list(self._replay), 6)]
+            examples += [one.example(system) for one in rng.sample(list(self._replay), GENERAL_PER_SLOT)]
+            examples += writing_examples(self._pool, WRITING_PER_SLOT, rng)
             packs.append(pack(self._encoded(examples)))
         return packs
 
@@ -221,7 +215,7 @@ def prime(
     """Makes a primer and writes it to `out` with the base's replay answers; returns what it was made with."""
     out.mkdir(parents=True, exist_ok=True)
     kept = out / "replay.json"
-    replay = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else replay_answers(base)
+    replay = [Replay(*one) for one in json.loads(kept.read_text("utf-8"))] if kept.is_file() else replay_answers(base)
     kept.write_text(json.dumps(replay, ensure_ascii=False, indent=0), encoding="utf-8")
     pool, kept_out = split(prepared)
     primer = Primer(base, recipe, slots)
@@ -256,7 +250,7 @@ def measure(
     primer: Primer,
     base: LoadedBase,
     pool: Sequence[Item],
-    replay: Sequence[tuple[str, str]],
+    replay: Sequence[Replay],
     far: Sequence[tuple[str, frozenset[str]]],
     facts: int = 10,
 ) -> dict[str, Any]:

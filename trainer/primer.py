@@ -12,6 +12,7 @@ from pathlib import Path
 
 from serving import primers
 from trainer.base import LoadedBase
+from trainer.dataset import Replay
 from trainer.recipes import Recipe
 
 
@@ -30,7 +31,7 @@ def start_folder(base: LoadedBase, recipe: Recipe) -> Path | None:
     return folder if fits else None
 
 
-def replay_pairs(base: LoadedBase, cache_dir: Path) -> list[tuple[str, str]]:
+def replay_pairs(base: LoadedBase, cache_dir: Path) -> list[Replay]:
     """General prompts with the base's own answers: those shipped with the primer, or made once and kept in `cache_dir`."""
     folder = primers.find(base.ref, base.path)
     file = folder / "replay.json" if folder else cache_dir / f"replay-{hashlib.sha256(base.ref.encode()).hexdigest()[:12]}.json"
@@ -39,4 +40,4 @@ def replay_pairs(base: LoadedBase, cache_dir: Path) -> list[tuple[str, str]]:
 
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(replay_answers(base), ensure_ascii=False), encoding="utf-8")
-    return [(prompt, reply) for prompt, reply in json.loads(file.read_text(encoding="utf-8"))]
+    return [Replay(*one) for one in json.loads(file.read_text(encoding="utf-8"))]

@@ -21,9 +21,11 @@ from bot.facts import Fact, replaces, understand, you_form
 from serving.prompts import system_prompt
 from trainer import negatives
 from trainer.attributes import OTHER_BREEDS, OTHER_DATES, OTHER_NAMES, OTHER_PLACES
-from trainer.dataset import Example, identity_examples, pending_examples
+from trainer.dataset import Example, Replay, identity_examples, pending_examples
 from trainer.negatives import NOT_TOLD
+from trainer.notes import nearest, note
 from trainer.phrasings import Rules, answer, saying_no, saying_yes
+from trainer.writer import writing_example
 
 EVERYDAY_ITEMS = 200
 EVERYDAY_SHARE = 0.6  # of the made-up users have one
@@ -51,11 +53,13 @@ class Item:
     `asked` hand-written (question, answer); `not_told` hand-written questions that it does not answer."""
 
     notes: list[str]  # what is true in the end, in the second person
+    recalled: list[str]  # as it is recalled, one a fact
     taught: list[list[tuple[str, str]]]  # one list a fact
     near: list[str]
     asked: list[tuple[str, str]]
     not_told: list[str]
     words: list[str]
+    told: str = ""  # the newest statement, as it was said; empty for an everyday item
     everyday: bool = False
 
     @classmethod
@@ -63,13 +67,14 @@ class Item:
         """From JSON, where pairs are lists."""
         taught = [[(question, said) for question, said in fact] for fact in row["taught"]]
         asked = [(question, said) for question, said in row["asked"]]
-        return cls(row["notes"], taught, row["near"], asked, row["not_told"], row["words"], row["everyday"])
+        return cls(row["notes"], row["recalled"], taught, row["near"], asked, row["not_told"], row["words"], row["told"], row["everyday"])
 
 
 @dataclass(frozen=True, slots=True)
 class MadeUpUser:
     taught: list[Example]
     asked: list[Example]
+    items: list[Item]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +120,13 @@ def _item(row: dict[str, list[str]], rng: random.Random) -> Item | None:
     near = negatives.near(facts, rng, 12)
     return Item(
         notes=[you_form(facts[-1].text)],
+        recalled=[note(fact) for fact in facts],
         taught=[[(one.question, one.answer) for one in Rules().phrasings(fact, rng)] for fact in facts],
         near=near,
         asked=asked,
         not_told=row["not_told"],
         words=sorted(negatives.telling(" ".join([fact.text for fact in facts] + [said]))),
+        told=facts[-1].text,
     )
 
 
@@ -147,7 +154,8 @@ def _everyday_item(rng: random.Random) -> Item:
     near = negatives.near(facts, rng, 24) + negatives.everyday(facts, rng, 1)
     rng.shuffle(near)
     words = sorted(negatives.telling(" ".join(f"{fact.text} {answer(fact)}" for fact in facts)))
-    return Item([you_form(fact.text) for fact in facts], taught, near[8:], asked, near[:8], words, everyday=True)
+    notes = [you_form(fact.text) for fact in facts]
+    return Item(notes, [note(fact) for fact in facts], taught, near[8:], asked, near[:8], words, everyday=True)
 
 
 def deal(pool: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
@@ -160,7 +168,7 @@ def deal(pool: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
 def sample_user(
     pool: Sequence[Item],
     count: int,
-    replay: Sequence[tuple[str, str]],
+    replay: Sequence[Replay],
     far: Sequence[tuple[str, frozenset[str]]],
     sampling: Sampling,
     rng: random.Random,
@@ -171,22 +179,20 @@ def sample_user(
     dealt = deal(pool, count + 2 + 8, rng)
     own, pending, strangers = dealt[:count], dealt[count : count + 2], dealt[count + 2 :]
     words = {word for item in own for word in item.words}
+    recalled = [one for item in own for one in item.recalled]
     taught = []
     for item in own:
-        for fact in item.taught:
+        for fact, by in zip(item.taught, item.recalled, strict=True):
             chosen = rng.sample(fact, min(sampling.phrasings_per_fact, len(fact)))
-            taught += [Example(system, question, said, "recall") for question, said in chosen]
+            taught += [Example(system, question, said, "recall", by) for question, said in chosen]
     near = [question for item in own for question in rng.sample(item.near, min(sampling.near_per_fact, len(item.near)))]
     distant = [question for question, asked in far if len(asked & words) * 2 < len(asked)]
     distant = rng.sample(distant, min(sampling.far, len(distant)))
-    taught += [Example(system, question, NOT_TOLD, "never_told") for question in [*near, *distant[len(distant) // 4 :]]]
+    taught += [_never_told(system, one, recalled, rng) for one in [*near, *distant[len(distant) // 4 :]]]
     taught += pending_examples(assistant_name, rng, sampling.pending)
     taught += rng.sample(identity_examples(assistant_name, system), sampling.identity)
-    taught += [
-        Example(system, question, said, "general")
-        for question, said in rng.sample(list(replay), min(len(replay), sampling.replay))
-    ]
-    return MadeUpUser(taught, _asked(own, pending, strangers, distant, replay, sampling, rng, assistant_name))
+    taught += [one.example(system) for one in rng.sample(list(replay), min(len(replay), sampling.replay))]
+    return MadeUpUser(taught, _asked(own, pending, strangers, distant, replay, sampling, rng, assistant_name), own)
 
 
 def _asked(
@@ -194,7 +200,7 @@ def _asked(
     pending: Sequence[Item],
     strangers: Sequence[Item],
     distant: Sequence[str],
-    replay: Sequence[tuple[str, str]],
+    replay: Sequence[Replay],
     sampling: Sampling,
     rng: random.Random,
     assistant_name: str,
@@ -202,27 +208,38 @@ def _asked(
     """What the trained adapter is asked: its facts, what was never told, and both beside facts in the prompt."""
     system = system_prompt(assistant_name, [])
     noted = system_prompt(assistant_name, [note for item in pending for note in item.notes])
+    recalled = [note for item in own for note in item.recalled]
+    in_prompt = [note for item in pending for note in item.notes]
     asked = []
     for item in own:
         here = system if rng.random() < 0.85 else noted
         chosen = rng.sample(item.asked, min(sampling.asked_per_item, len(item.asked)))
-        asked += [Example(here, question, said, "recall") for question, said in chosen]
+        asked += [_answered(here, question, said, item.recalled, "recall", rng) for question, said in chosen]
         asked += [
-            Example(here, question, NOT_TOLD, "never_told")
+            _never_told(here, question, item.recalled, rng)
             for question in rng.sample(item.not_told, min(2, len(item.not_told)))
         ]
     for item in pending:
         question, said = rng.choice(item.asked)
-        asked.append(Example(noted, question, said, "pending"))
-        asked.append(Example(noted, rng.choice(item.not_told), NOT_TOLD, "never_told"))
+        asked.append(_answered(noted, question, said, item.notes, "pending", rng))
+        asked.append(_never_told(noted, rng.choice(item.not_told), item.notes, rng))
     for item in strangers:
-        here = system if rng.random() < 0.8 else noted
-        asked.append(Example(here, rng.choice(item.asked)[0], NOT_TOLD, "never_told"))
-    asked += [Example(system, question, NOT_TOLD, "never_told") for question in distant[: len(distant) // 4]]
-    asked += [
-        Example(system, question, said, "general") for question, said in rng.sample(list(replay), min(len(replay), 8))
-    ]
+        here = rng.random() < 0.8
+        known = recalled if here else recalled + in_prompt
+        asked.append(_never_told(system if here else noted, rng.choice(item.asked)[0], known, rng))
+    asked += [_never_told(system, question, recalled, rng) for question in distant[: len(distant) // 4]]
+    asked += [one.example(system) for one in rng.sample(list(replay), min(len(replay), 8))]
     return asked
+
+
+def _answered(
+    system: str, question: str, said: str, notes: Sequence[str], kind: str, rng: random.Random
+) -> Example:
+    return Example(system, question, said, kind, nearest(f"{question} {said}", notes, rng))
+
+
+def _never_told(system: str, question: str, notes: Sequence[str], rng: random.Random) -> Example:
+    return Example(system, question, NOT_TOLD, "never_told", nearest(question, notes, rng), learn="reply")
 
 
 def context_examples(
@@ -241,10 +258,19 @@ def context_examples(
         rng.shuffle(notes)
         noted = system_prompt(assistant_name, notes)
         asked, taught, near = (rng.choice(told) for _ in range(3))
+        at = -rng.randint(1, len(taught.notes))  # the newest facts are those that stand in the prompt
         examples += [
-            Example(noted, *rng.choice(asked.asked), "pending"),
-            Example(noted, *rng.choice(rng.choice(taught.taught)), "pending"),
-            Example(noted, rng.choice(near.not_told), NOT_TOLD, "never_told"),
-            Example(rng.choice((noted, bare)), rng.choice(other.asked)[0], NOT_TOLD, "never_told"),
+            _answered(noted, *rng.choice(asked.asked), asked.notes, "pending", rng),
+            _answered(noted, *rng.choice(taught.taught[at]), [taught.notes[at]], "pending", rng),
+            _never_told(noted, rng.choice(near.not_told), near.notes, rng),
+            _never_told(noted, rng.choice(other.asked)[0], notes, rng)
+            if rng.random() < 0.7
+            else _never_told(bare, rng.choice(other.asked)[0], [], rng),
         ]
     return examples[:count]
+
+
+def writing_examples(pool: Sequence[Item], count: int, rng: random.Random) -> list[Example]:
+    """What people asked about a statement, to be written."""
+    told = rng.sample([item for item in pool if item.told], count)
+    return [writing_example(item.told, rng.choice(item.asked)[0]) for item in told]

@@ -1,0 +1,42 @@
+"""Which fact a reply goes by: the text of a fact's note, and the note nearest to a question that no fact answers.
+
+The note stands before the reply (`serving/recollection.py`). For a question about what was never told it is the fact with
+the most words in common, any of them where none has one: so recalling is one skill, and seeing that what is recalled does
+not answer is another, which needs no user's facts to be learned.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from bot.facts import Fact, you_form
+from bot.language import statement
+from serving.recollection import NOTHING
+from trainer.grading import words
+
+STEM = 5  # letters that words are compared by
+_QUESTION_WORDS = (
+    "i me my mine you your am is are was were be been do does did have has had what who whose which where when why how many "
+    "much long of to in on at for from with by and or it its im ive youre youve that this there can could would tell told "
+    "remind know about call called name named"
+)
+_EMPTY = frozenset(_QUESTION_WORDS.split())
+
+
+def note(fact: Fact) -> str:
+    """A fact as it is recalled, in the second person."""
+    return you_form(statement(fact.text))
+
+
+def nearest(asked: str, notes: Sequence[str], rng: random.Random) -> str:
+    """The note that shares the most words with what is asked; `NOTHING` where there are no notes."""
+    if not notes:
+        return NOTHING
+    wanted = stems(asked)
+    shared = [len(wanted & stems(one)) for one in notes]
+    return rng.choice([one for one, count in zip(notes, shared, strict=True) if count == max(shared)])
+
+
+def stems(text: str) -> frozenset[str]:
+    return frozenset(word[:STEM] for word in words(text) if word not in _EMPTY)

@@ -1,0 +1,42 @@
+"""Questions about a fact as people would ask them, written by the primer.
+
+The primer learns it from the corpus (`writing_examples`), beside its other lessons. What it writes for a user's fact may be
+odd or not answered by it; so it only teaches which fact is nearest to such a question (`Example.learn` "note").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trainer.base import LoadedBase
+from trainer.dataset import Example
+from trainer.generate import Conversation, continuations
+
+WRITER = "Write a question about this, as I would ask it later."
+_TOKENS = 32
+LENGTH = (8, 140)  # characters of a question
+
+
+def writing_example(told: str, question: str) -> Example:
+    return Example(WRITER, told, question, "writing")
+
+
+def writing(told: str) -> Conversation:
+    return [{"role": "system", "content": WRITER}, {"role": "user", "content": told}]
+
+
+def written(base: LoadedBase, told: Sequence[str], count: int, seed: int) -> list[list[str]]:
+    """Up to `count` different questions about each sentence, drawn from the model as it is (with its primer, if any)."""
+    texts = [
+        base.tokenizer.apply_chat_template(writing(one), tokenize=False, add_generation_prompt=True) for one in told
+    ]
+    return [fitting(made) for made in continuations(base, texts, count, _TOKENS, seed)]
+
+
+def fitting(made: Sequence[str]) -> list[str]:
+    """Without repetitions, and what is too short, too long or of more than a line."""
+    found: dict[str, str] = {}
+    for one in (text.strip() for text in made):
+        if LENGTH[0] <= len(one) <= LENGTH[1] and "\n" not in one:
+            found.setdefault(one.casefold(), one)
+    return list(found.values())
