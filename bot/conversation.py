@@ -26,6 +26,7 @@ from bot.errors import BotError
 from bot.facts import said_in_passing
 from bot.gathering import check_size
 from bot.lanes import Lanes
+from bot.language import forget_texts
 from bot.live import LiveJobs
 from bot.memory import Memory
 from bot.memory.records import Place, User
@@ -76,6 +77,7 @@ class Conversation:
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(said_in_passing, "I live in Oslo")  # loads what reads sentences: seconds, now not later
+        forget_texts()  # from here on words are kept in a way that can be forgotten
         self._loops = [
             asyncio.create_task(_every(RETRY_SECONDS, self._answer_kept_messages), name="kept messages"),
             asyncio.create_task(_every(HOUSEKEEPING_SECONDS, self._keep_house), name="housekeeping"),
@@ -287,10 +289,11 @@ class Conversation:
         return bool(places) and places[0].platform in self._platforms
 
     async def _keep_house(self) -> None:
-        """Removes what has expired."""
+        """Removes what has expired, and lets go of texts read since the last time."""
         self._memory.turns.expire()
         self._memory.offers.expire()
         self._memory.inbox.expire()
+        forget_texts()
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -24,12 +24,13 @@ from bot.language import pipeline
 def holders(words: str) -> list[str]:
     gc.unfreeze()
     gc.collect()
-    found = [
-        f"{type(container).__name__}: {str(container)[:200]!r}"
-        for container in gc.get_objects()
-        for held in gc.get_referents(container)
-        if isinstance(held, str | bytes) and words in (held if isinstance(held, str) else held.decode(errors="ignore"))
-    ]
+    found = []
+    for container in gc.get_objects():
+        texts = [held for held in gc.get_referents(container) if isinstance(held, str | bytes)]
+        for text in texts:
+            if words in (text if isinstance(text, str) else text.decode(errors="ignore")):
+                found.append(f"{type(container).__name__}: {str(container)[:200]!r}")
+        del texts
     return found + [f"spaCy's vocabulary: {word}" for word in words.split() if word in pipeline().vocab.strings]
 
 
