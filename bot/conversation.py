@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from types import TracebackType
@@ -126,19 +127,19 @@ class Conversation:
             return False
         direct = incoming.audience is Audience.DIRECT
         with self._memory.transaction():
-            answerable_later = incoming.place and incoming.audience is not Audience.DISCREET
-            payload = incoming.to_json() if answerable_later else None
+            payload = incoming.to_json() if incoming.place else None
             if not self._memory.inbox.take_in(incoming.speaker.platform, incoming.key, payload):
                 return False
             if direct and admitted is Verdict.ADMITTED:
                 speaker = incoming.speaker
                 self.commands.user(speaker)
                 self._memory.seen_at(speaker.platform, speaker.platform_user_id, incoming.place, incoming.cursor)
-        if wait_seconds := self._window.hit(incoming.speaker.key):
+        age_seconds = max(0.0, time.time() - incoming.written) if incoming.written else 0.0
+        if wait_seconds := self._window.hit(incoming.speaker.key, age_seconds):
             self._done(incoming.key)
             if not self._window.first_refusal(incoming.speaker.key):
                 return False
-            refusal = replies.TOO_FAST.format(limit=self._settings.messages_per_minute, seconds=wait_seconds)
+            refusal = replies.TOO_FAST.format(limit=self._settings.messages_per_minute, seconds=max(1.0, wait_seconds - age_seconds))
             self._lanes.submit(f"refusal:{incoming.speaker.key}", partial(self._say, surface, refusal))
             return True
         self._enqueue(incoming, surface)

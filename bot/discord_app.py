@@ -174,7 +174,7 @@ class DiscordApp(discord.Client):
     ) -> None:
         """In the private chat everything is open; elsewhere the speaker alone sees the answer."""
         private = interaction.context.dm_channel and interaction.channel_id is not None
-        place = str(interaction.channel_id) if private else f"user:{interaction.user.id}"
+        chat = str(interaction.channel_id) if private else f"user:{interaction.user.id}"
         incoming = Incoming(
             speaker=Speaker(PLATFORM, str(interaction.user.id)),
             key=f"{PLATFORM}:i:{interaction.id}",
@@ -183,10 +183,11 @@ class DiscordApp(discord.Client):
             command=command,
             button=button,
             attachment=attachment,
-            place=place,
+            place=chat if private else f"{chat}/{interaction.id}/{interaction.token}",
             cursor=str(interaction.id) if private else "",
+            written=interaction.created_at.timestamp(),
         )
-        surface = InteractionSurface(interaction, discreet=not private, fallback=ChannelSurface(self, place))
+        surface = InteractionSurface(interaction, discreet=not private, fallback=ChannelSurface(self, chat))
         if not self._conversation.receive(incoming, surface):
             surface.ignore()
 
@@ -206,6 +207,7 @@ class DiscordApp(discord.Client):
             attachment=_attachment(texts[0]) if texts else None,
             place=str(message.channel.id),
             cursor=str(message.id) if private else "",
+            written=message.created_at.timestamp(),
         )
 
     def _suggest(self, interaction: Interaction, typed: str) -> list[str]:
