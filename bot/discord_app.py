@@ -40,6 +40,7 @@ UNREACHABLE = (
 INTENTS_REFUSED = "Discord refuses the bot's intents, though none that it asks for needs a permission ({reason})."
 AUTHENTICATION_FAILED = 4004  # https://discord.com/developers/docs/topics/opcodes-and-status-codes
 SUGGESTIONS = 25
+INTENTS = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)  # none of them privileged
 READ = (discord.MessageType.default, discord.MessageType.reply)
 
 Interaction = discord.Interaction[discord.Client]
@@ -100,7 +101,7 @@ class DiscordApp(discord.Client):
 
     def __init__(self, settings: BotSettings, conversation: Conversation) -> None:
         super().__init__(
-            intents=discord.Intents(guilds=True, guild_messages=True, dm_messages=True),
+            intents=INTENTS,
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
             chunk_guilds_at_startup=False,
