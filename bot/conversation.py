@@ -77,7 +77,7 @@ class Conversation:
         self._closing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(said_in_passing, "I live in Oslo")  # loads what reads sentences: seconds, now not later
+        await asyncio.to_thread(said_in_passing, "I never eat breakfast")  # loads what reads sentences: seconds, now not later
         forget_texts()  # from here on words are kept in a way that can be forgotten
         self._loops = [
             asyncio.create_task(_every(RETRY_SECONDS, self._answer_kept_messages), name="kept messages"),

@@ -110,6 +110,7 @@ class DiscordApp(discord.Client):
         self._conversation = conversation
         self._settings = settings
         self._attached = False
+        self._taking_in = asyncio.Lock()
         self._catching_up: asyncio.Task[None] | None = None
         self.tree = app_commands.CommandTree(self)
         for command in slash_commands(self._on_command, self._suggest):
@@ -150,21 +151,28 @@ class DiscordApp(discord.Client):
             return
         place = str(message.channel.id)
         in_group = incoming.audience is Audience.GROUP
-        self._conversation.receive(incoming, ChannelSurface(self, place, message if in_group else None))
+        await self._take_in(incoming, ChannelSurface(self, place, message if in_group else None))
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """Pressed buttons; slash commands go through the tree."""
         data: Mapping[str, Any] = interaction.data or {}
         custom_id = str(data.get("custom_id", ""))
         if interaction.type is discord.InteractionType.component and custom_id.startswith(BUTTON_PREFIX):
-            self._receive(interaction, button=custom_id.removeprefix(BUTTON_PREFIX))
+            await self._receive(interaction, button=custom_id.removeprefix(BUTTON_PREFIX))
 
     async def _on_command(
         self, interaction: Interaction, name: str, text: str = "", file: discord.Attachment | None = None
     ) -> None:
-        self._receive(interaction, command=name, text=text, attachment=_attachment(file) if file else None)
+        await self._receive(interaction, command=name, text=text, attachment=_attachment(file) if file else None)
 
-    def _receive(
+    async def _take_in(self, incoming: Incoming, surface: Surface) -> bool:
+        """In the order they came, one each turn of the loop: a burst of them leaves room for replies under way."""
+        async with self._taking_in:
+            taken = self._conversation.receive(incoming, surface)
+            await asyncio.sleep(0)
+        return taken
+
+    async def _receive(
         self,
         interaction: Interaction,
         *,
@@ -189,7 +197,7 @@ class DiscordApp(discord.Client):
             written=interaction.created_at.timestamp(),
         )
         surface = InteractionSurface(interaction, discreet=not private, fallback=ChannelSurface(self, chat))
-        if not self._conversation.receive(incoming, surface):
+        if not await self._take_in(incoming, surface):  # the surface is made first: its three seconds have begun
             surface.ignore()
 
     def _incoming(self, message: discord.Message) -> Incoming | None:

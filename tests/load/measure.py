@@ -95,6 +95,7 @@ async def time_commands(crowd: Crowd, people: int, count: int, seed: int = 0) ->
 
 async def chat_at_once(crowd: Crowd, people: int) -> Chatting:
     """Everybody sends `TURNS` messages in the same moment."""
+    await asyncio.sleep(1.0)  # for what is offered after the last reply
     shown = crowd.shown()
     before = [len(shown.get(person, ())) for person in range(people)]
     started = time.monotonic()
@@ -154,6 +155,7 @@ def _commands(person: int) -> list[tuple[str, str]]:
     return [
         ("/remember", f"/remember my neighbour is called Kim{person % 97}"),
         ("/remember, a long one", "/remember I work as a nurse in the children's ward of a hospital near the river"),
+        ("/remember, of another", f"/remember Kim{person} is allergic to peanuts"),
         ("/facts", "/facts"),
         ("/forget", "/forget 3"),
         ("/status", "/status"),
@@ -166,6 +168,7 @@ def _commands(person: int) -> list[tuple[str, str]]:
         ("/delete_me", "/delete_me"),
         ("/retrain", "/retrain"),
         (CHAT_MESSAGE, f"{marker(person)} what should I cook tonight?"),
+        (CHAT_MESSAGE, f"{marker(person)} for you. I never eat breakfast before {person} o'clock"),
     ]
 
 

@@ -68,7 +68,7 @@ def _ledger(people: int) -> Iterator[dict[str, Any]]:
     """The costs of the last month's nights."""
     now = datetime.now(UTC)
     for day in range(LEDGER_DAYS, 0, -1):
-        created = (now - timedelta(days=day, minutes=-1)).isoformat(timespec="milliseconds")
+        created = (now - timedelta(days=day, hours=-1)).isoformat(timespec="milliseconds")
         for person in range(people):
             yield {"user_id": user_id(person), "cost_usd": 0.0001, "created": created, **LEDGER_ROW}
 
