@@ -103,9 +103,14 @@ async def chat_at_once(crowd: Crowd, people: int) -> Chatting:
         for person in range(people):
             await crowd.write(person, f"{marker(person)} turn {turn}?")
 
+    def wanted(person: int) -> list[str]:
+        mine = marker(person)
+        return [f"{mine} heard {mine} turn {turn}?" for turn in range(TURNS)]
+
     def waiting() -> int:
+        """People who have not got all their replies whole: one may be there in part."""
         now = crowd.shown()
-        return sum(len(now.get(person, ())) - before[person] < TURNS for person in range(people))
+        return sum(not set(wanted(person)) <= set(now.get(person, [])[before[person] :]) for person in range(people))
 
     while (missing := waiting()) and time.monotonic() - started < GIVE_UP_SECONDS:
         await asyncio.sleep(0.05 if missing < people / 10 else 0.5)
@@ -115,10 +120,9 @@ async def chat_at_once(crowd: Crowd, people: int) -> Chatting:
     shown = crowd.shown()
     for person in range(people):
         mine, texts = marker(person), shown.get(person, [])[before[person] :]
-        wanted = [f"{mine} heard {mine} turn {turn}?" for turn in range(TURNS)]
-        dropped += sum(text not in texts for text in wanted)
+        dropped += sum(text not in texts for text in wanted(person))
         doubled += len(texts) - len(set(texts))
-        out_of_order += texts != wanted and sorted(texts) == sorted(wanted)
+        out_of_order += texts != wanted(person) and sorted(texts) == sorted(wanted(person))
         mixed_up += any(found != mine for text in texts for found in MARKER.findall(text))
     return Chatting(people, people * TURNS, round(seconds, 1), dropped, doubled, out_of_order, mixed_up)
 
