@@ -41,7 +41,7 @@ def rows(recipe: Recipe, layers: int) -> list[Row]:
     low: dict[str, Any] = {"rank": 8, "alpha": 16}
     return [
         *[row(f"{count} users", count) for count in (8, 12, 14, 4, 2, 1)],
-        row("8 users, compiled", 8, fused=True),
+        row("8 users without kernels", 8, fused=False),
         row("8 users without CUDA graphs", 8, graphed=False),
         row("8 users without shared prefix", 8, share_prefix=False),
         row("8 users without label logits", 8, label_logits=False),
