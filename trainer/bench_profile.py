@@ -32,11 +32,11 @@ class LastEpoch:
         if self._ticks and self._ticks[-1][1] == progress.step:
             return
         self._steps = progress.steps // self._epochs
-        if progress.step == progress.steps:
-            self.profiler.stop()
-        self._ticks.append((time.perf_counter(), progress.step))
         if progress.step == progress.steps - self._steps:
             self.profiler.start()
+        self._ticks.append((time.perf_counter(), progress.step))
+        if progress.step == progress.steps:
+            self.profiler.stop()
 
     def found(self) -> dict[str, Any]:
         """Milliseconds a step by kernel, the longest first; wall time with and without the profiler."""
