@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MAX_REPLY_TOKENS = 80
 ASKED_PER_ITEM = 8
+KINDS = {"recall": "recall", "abstention": "never_told", "others_names_declined": "others_name"}  # score: kind asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Reply:
     """`leaked`: another user's values in it that were not asked about, where it holds none of one's own."""
 
     user: str
-    kind: str  # recall, never_told, general
+    kind: str  # recall, never_told, others_name
     question: str
     wanted: str
     reply: str
@@ -112,14 +113,14 @@ def graded(user: User, users: Sequence[User], kind: str, question: str, wanted: 
     if not any(holds(reply, value) for value in user.values):
         others = (value for other in users if other is not user for value in other.values)
         leaked = [value for value in others if holds(reply, value) and not holds(question, value)]
-    right = says_not_told(reply) if kind == "never_told" else words(reply) == words(wanted)
+    right = words(reply) == words(wanted) if kind == "recall" else says_not_told(reply)
     return Reply(user.id, kind, question, wanted, reply, right, tuple(leaked))
 
 
 def scores(replies: Sequence[Reply]) -> dict[str, Any]:
     """Shares as fractions of 1 with their counts; users by how many they recall; every leak."""
     found: dict[str, Any] = {}
-    for name, kind in (("recall", "recall"), ("abstention", "never_told"), ("general", "general")):
+    for name, kind in KINDS.items():
         asked = [one for one in replies if one.kind == kind]
         right = sum(one.right for one in asked)
         found[name] = round(right / len(asked), 4) if asked else None
@@ -142,7 +143,7 @@ def show(report: dict[str, Any]) -> None:
     table = Table(title=f"{report['users']} users, recipe {report['recipe']}, {report['device']}", title_justify="left")
     for column in ("asked", "right", "of", "share"):
         table.add_column(column, justify="left" if column == "asked" else "right")
-    for kind in ("recall", "abstention", "general"):
+    for kind in KINDS:
         if report[kind] is not None:
             table.add_row(kind, str(report[f"{kind}_right"]), str(report[f"{kind}_asked"]), f"{report[kind]:.1%}")
     table.add_row("answers of another user", str(len(report["leaks"])), str(len(report["replies"])), "")
@@ -174,7 +175,7 @@ def command(
 
     if recipe not in RECIPES:
         raise typer.BadParameter(f"{recipe}: there are {', '.join(sorted(RECIPES))}")
-    found = _read(made) if made else _make(users, tasks, seed)
+    found = _read(made) if made else _make(users, tasks, RECIPES[recipe], seed)
     if prepare_to:
         prepare_to.write_text(json.dumps([asdict(one) for one in found], ensure_ascii=False), encoding="utf-8")
         typer.echo(f"{len(found)} users made up")
@@ -203,7 +204,8 @@ def _base(model: Path | None, device: str) -> LoadedBase:
     return load(model, ref=BUNDLED_REF, device=device)  # type: ignore[arg-type]
 
 
-def _make(count: int, tasks: Path | None, seed: int) -> list[User]:
+def _make(count: int, tasks: Path | None, recipe: Recipe, seed: int) -> list[User]:
+    """Users with as much of everything as the recipe gives a real one."""
     from serving.primers import SHIPPED
     from trainer import many_users, prime
     from trainer.primer_tasks import Sampling
@@ -215,7 +217,11 @@ def _make(count: int, tasks: Path | None, seed: int) -> list[User]:
         prepared, far = prime.read(tasks)
     _, kept_out = prime.split(prepared)
     replay = [(question, said) for question, said in json.loads((SHIPPED / "replay.json").read_text(encoding="utf-8"))]
-    return many_users.make(count, kept_out, replay, far, Sampling(asked_per_item=ASKED_PER_ITEM), seed)
+    mix = recipe.mix
+    sampling = Sampling(
+        *(mix.phrasings_per_fact, mix.near_per_fact, mix.far, mix.pending, mix.identity, mix.replay), ASKED_PER_ITEM
+    )
+    return many_users.make(count, kept_out, replay, far, sampling, seed)
 
 
 def _read(file: Path) -> list[User]:

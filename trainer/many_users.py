@@ -38,7 +38,7 @@ _LAST = ("bel", "dor", "kin", "lan", "len", "lin", "mar", "met", "nor", "rex", "
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """`values`: what only this user's answers hold."""
+    """`asked` are of the kinds recall, never_told and others_name. `values`: what only this user's answers hold."""
 
     id: str
     taught: list[Example]
@@ -81,11 +81,12 @@ def make(
         made = made_up_user(own[at], [], strangers, replay, far, sampling, rng)
         theirs = [fact.value for place, facts in enumerate(told) if place != at for fact in facts]
         system = system_prompt(DEFAULT_ASSISTANT_NAME, [])
-        asked = [
-            Example(system, f"Who is {value}?", NOT_TOLD, "never_told")
+        asked = [one for one in made.asked if one.kind != "general"]
+        asked += [
+            Example(system, f"Who is {value}?", NOT_TOLD, "others_name")
             for value in rng.sample(theirs, min(OTHERS_VALUES, len(theirs)))
         ]
-        users.append(User(f"user{at}", made.taught, [*made.asked, *asked], values[at]))
+        users.append(User(f"user{at}", made.taught, asked, values[at]))
     return users
 
 

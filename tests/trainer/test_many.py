@@ -24,7 +24,7 @@ from trainer.negatives import NOT_TOLD
 from trainer.primer_tasks import CORPUS, Item, Sampling, _item
 from trainer.recipes import Recipe
 
-FEW = Sampling(phrasings_per_fact=12, near_per_fact=4, far=8, pending=2, identity=1, replay=4, asked_per_item=4)
+FEW = Sampling(phrasings_per_fact=24, near_per_fact=4, far=8, pending=2, identity=1, replay=4, asked_per_item=4)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_scores_count_by_kind_and_name_every_leak() -> None:
     ]
     found = many.scores(replies)
     assert (found["recall_right"], found["recall_asked"], found["recall"]) == (1, 2, 0.5)
-    assert (found["abstention"], found["general"], found["lowest_recall_of_a_user"]) == (1.0, None, 0.0)
+    assert (found["abstention"], found["others_names_declined"], found["lowest_recall_of_a_user"]) == (1.0, None, 0.0)
     assert [(one["user"], one["leaked"]) for one in found["leaks"]] == [("bob", ("Briba",))]
 
 
@@ -110,7 +110,7 @@ def test_scores_count_by_kind_and_name_every_leak() -> None:
 def test_three_users_trained_together_answer_for_themselves(
     bundled_folder: Path, corpus: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.primer_tasks.Sampling", lambda **_: FEW)
+    monkeypatch.setattr("trainer.primer_tasks.Sampling", lambda *_: FEW)
     monkeypatch.setattr(prime, "DEV_SHARE", 1.0)  # the few items below are all kept out
     tasks, made, out = tmp_path / "tasks.json", tmp_path / "made.json", tmp_path / "out.json"
     tasks.write_text(json.dumps({"items": [asdict(one) for one in corpus], "far": []}))
