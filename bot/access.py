@@ -52,16 +52,20 @@ class Window:
         self._told: set[str] = set()
         self._swept = clock()
 
-    def hit(self, key: str) -> float:
-        """Counts a hit; returns 0.0, or the seconds until the next one is allowed (then it was not counted)."""
+    def hit(self, key: str, age_seconds: float = 0.0) -> float:
+        """Counts a hit; returns 0.0, or the seconds until the next one is allowed (then it was not counted).
+
+        `age_seconds`: how long ago it was, for what was written while nobody was there to take it.
+        """
         now = self._clock()
         self._sweep(now)
+        at = now - age_seconds
         hits = self._hits.setdefault(key, deque())
-        while hits and hits[0] <= now - self._seconds:
+        while hits and hits[0] <= at - self._seconds:
             hits.popleft()
         if len(hits) >= self._limit:
-            return hits[0] + self._seconds - now
-        hits.append(now)
+            return hits[0] + self._seconds - at
+        hits.append(at)
         self._told.discard(key)
         return 0.0
 

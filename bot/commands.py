@@ -17,6 +17,7 @@ from bot import replies
 from bot.access import Speaker as Speaker
 from bot.errors import NotFound, NotNow
 from bot.gathering import Gathering
+from bot.language import forget_texts
 from bot.linking import Linking
 from bot.memory import Memory
 from bot.memory.records import StoredFact, User
@@ -115,9 +116,12 @@ class Commands:
         user = self.user(speaker)
         if kind == "undo":
             undone = self._memory.facts.undo(user.id, number)
+            forget_texts()
             return Reply(replies.UNDONE if undone else replies.GONE)
         if kind == "undo_all":
-            return self.gathering.undo_all(user, number)
+            reply = self.gathering.undo_all(user, number)
+            forget_texts()
+            return reply
         if kind == "keep":
             return self.gathering.keep(user, number)
         if kind == "drop":
@@ -184,7 +188,9 @@ class Commands:
         stored = self._memory.facts.forget(user.id, fact_id)
         if stored is None:
             return Reply(replies.GONE)
-        return Reply(replies.forgotten(stored, in_adapter=live is not None and fact_id in live.fact_ids))
+        reply = Reply(replies.forgotten(stored, in_adapter=live is not None and fact_id in live.fact_ids))
+        forget_texts()  # last: saying it back reads it once more
+        return reply
 
     async def _retrain(self, speaker: Speaker, _text: str) -> Reply:
         user = self.user(speaker)
@@ -247,6 +253,7 @@ class Commands:
                 await self._client.unload(name)
             except ServingError:
                 log.warning("adapter %s could not be unloaded: the server does not answer", name)
+        forget_texts()
         return Reply(replies.DELETED)
 
     async def _cost(self, speaker: Speaker, _text: str) -> Reply:

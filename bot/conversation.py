@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from types import TracebackType
@@ -26,6 +27,7 @@ from bot.errors import BotError
 from bot.facts import said_in_passing
 from bot.gathering import check_size
 from bot.lanes import Lanes
+from bot.language import forget_texts
 from bot.live import LiveJobs
 from bot.memory import Memory
 from bot.memory.records import Place, User
@@ -75,7 +77,8 @@ class Conversation:
         self._closing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(said_in_passing, "I live in Oslo")  # loads what reads sentences: seconds, now not later
+        await asyncio.to_thread(said_in_passing, "I never eat breakfast")  # loads what reads sentences: seconds, now not later
+        forget_texts()  # from here on words are kept in a way that can be forgotten
         self._loops = [
             asyncio.create_task(_every(RETRY_SECONDS, self._answer_kept_messages), name="kept messages"),
             asyncio.create_task(_every(HOUSEKEEPING_SECONDS, self._keep_house), name="housekeeping"),
@@ -124,19 +127,19 @@ class Conversation:
             return False
         direct = incoming.audience is Audience.DIRECT
         with self._memory.transaction():
-            answerable_later = incoming.place and incoming.audience is not Audience.DISCREET
-            payload = incoming.to_json() if answerable_later else None
+            payload = incoming.to_json() if incoming.place else None
             if not self._memory.inbox.take_in(incoming.speaker.platform, incoming.key, payload):
                 return False
             if direct and admitted is Verdict.ADMITTED:
                 speaker = incoming.speaker
                 self.commands.user(speaker)
                 self._memory.seen_at(speaker.platform, speaker.platform_user_id, incoming.place, incoming.cursor)
-        if wait_seconds := self._window.hit(incoming.speaker.key):
+        age_seconds = max(0.0, time.time() - incoming.written) if incoming.written else 0.0
+        if wait_seconds := self._window.hit(incoming.speaker.key, age_seconds):
             self._done(incoming.key)
             if not self._window.first_refusal(incoming.speaker.key):
                 return False
-            refusal = replies.TOO_FAST.format(limit=self._settings.messages_per_minute, seconds=wait_seconds)
+            refusal = replies.TOO_FAST.format(limit=self._settings.messages_per_minute, seconds=max(1.0, wait_seconds - age_seconds))
             self._lanes.submit(f"refusal:{incoming.speaker.key}", partial(self._say, surface, refusal))
             return True
         self._enqueue(incoming, surface)
@@ -287,10 +290,11 @@ class Conversation:
         return bool(places) and places[0].platform in self._platforms
 
     async def _keep_house(self) -> None:
-        """Removes what has expired."""
+        """Removes what has expired, and lets go of texts read since the last time."""
         self._memory.turns.expire()
         self._memory.offers.expire()
         self._memory.inbox.expire()
+        forget_texts()
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -40,6 +40,7 @@ UNREACHABLE = (
 INTENTS_REFUSED = "Discord refuses the bot's intents, though none that it asks for needs a permission ({reason})."
 AUTHENTICATION_FAILED = 4004  # https://discord.com/developers/docs/topics/opcodes-and-status-codes
 SUGGESTIONS = 25
+INTENTS = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)  # none of them privileged
 READ = (discord.MessageType.default, discord.MessageType.reply)
 
 Interaction = discord.Interaction[discord.Client]
@@ -100,7 +101,7 @@ class DiscordApp(discord.Client):
 
     def __init__(self, settings: BotSettings, conversation: Conversation) -> None:
         super().__init__(
-            intents=discord.Intents(guilds=True, guild_messages=True, dm_messages=True),
+            intents=INTENTS,
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
             chunk_guilds_at_startup=False,
@@ -109,6 +110,7 @@ class DiscordApp(discord.Client):
         self._conversation = conversation
         self._settings = settings
         self._attached = False
+        self._taking_in = asyncio.Lock()
         self._catching_up: asyncio.Task[None] | None = None
         self.tree = app_commands.CommandTree(self)
         for command in slash_commands(self._on_command, self._suggest):
@@ -149,21 +151,28 @@ class DiscordApp(discord.Client):
             return
         place = str(message.channel.id)
         in_group = incoming.audience is Audience.GROUP
-        self._conversation.receive(incoming, ChannelSurface(self, place, message if in_group else None))
+        await self._take_in(incoming, ChannelSurface(self, place, message if in_group else None))
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """Pressed buttons; slash commands go through the tree."""
         data: Mapping[str, Any] = interaction.data or {}
         custom_id = str(data.get("custom_id", ""))
         if interaction.type is discord.InteractionType.component and custom_id.startswith(BUTTON_PREFIX):
-            self._receive(interaction, button=custom_id.removeprefix(BUTTON_PREFIX))
+            await self._receive(interaction, button=custom_id.removeprefix(BUTTON_PREFIX))
 
     async def _on_command(
         self, interaction: Interaction, name: str, text: str = "", file: discord.Attachment | None = None
     ) -> None:
-        self._receive(interaction, command=name, text=text, attachment=_attachment(file) if file else None)
+        await self._receive(interaction, command=name, text=text, attachment=_attachment(file) if file else None)
 
-    def _receive(
+    async def _take_in(self, incoming: Incoming, surface: Surface) -> bool:
+        """In the order they came, one each turn of the loop: a burst of them leaves room for replies under way."""
+        async with self._taking_in:
+            taken = self._conversation.receive(incoming, surface)
+            await asyncio.sleep(0)
+        return taken
+
+    async def _receive(
         self,
         interaction: Interaction,
         *,
@@ -174,7 +183,7 @@ class DiscordApp(discord.Client):
     ) -> None:
         """In the private chat everything is open; elsewhere the speaker alone sees the answer."""
         private = interaction.context.dm_channel and interaction.channel_id is not None
-        place = str(interaction.channel_id) if private else f"user:{interaction.user.id}"
+        chat = str(interaction.channel_id) if private else f"user:{interaction.user.id}"
         incoming = Incoming(
             speaker=Speaker(PLATFORM, str(interaction.user.id)),
             key=f"{PLATFORM}:i:{interaction.id}",
@@ -183,11 +192,12 @@ class DiscordApp(discord.Client):
             command=command,
             button=button,
             attachment=attachment,
-            place=place,
+            place=chat if private else f"{chat}/{interaction.id}/{interaction.token}",
             cursor=str(interaction.id) if private else "",
+            written=interaction.created_at.timestamp(),
         )
-        surface = InteractionSurface(interaction, discreet=not private, fallback=ChannelSurface(self, place))
-        if not self._conversation.receive(incoming, surface):
+        surface = InteractionSurface(interaction, discreet=not private, fallback=ChannelSurface(self, chat))
+        if not await self._take_in(incoming, surface):  # the surface is made first: its three seconds have begun
             surface.ignore()
 
     def _incoming(self, message: discord.Message) -> Incoming | None:
@@ -206,6 +216,7 @@ class DiscordApp(discord.Client):
             attachment=_attachment(texts[0]) if texts else None,
             place=str(message.channel.id),
             cursor=str(message.id) if private else "",
+            written=message.created_at.timestamp(),
         )
 
     def _suggest(self, interaction: Interaction, typed: str) -> list[str]:

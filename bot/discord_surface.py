@@ -114,13 +114,16 @@ def changed_message(reply: Reply) -> dict[str, Any]:
 
 
 class ChannelSurface:
-    """A channel by its id, or the private chat with a person ("user:<id>"), opened on first use."""
+    """A channel by its id, or the private chat with a person ("user:<id>"), opened on first use.
+
+    "user:<id>/<interaction>/<token>": messages of that interaction, from before a restart too, can be changed as well.
+    """
 
     pace = PACE
 
     def __init__(self, client: discord.Client, place: str, reply_to: discord.Message | None = None) -> None:
         self._client = client
-        self._place = place
+        self._place, _, self._interaction = place.partition("/")
         self._reply_to = reply_to.to_reference(fail_if_not_exists=False) if reply_to else None
 
     async def typing(self) -> None:
@@ -143,6 +146,8 @@ class ChannelSurface:
         return str(message.id)
 
     async def edit(self, message: str, reply: Reply) -> bool:
+        if self._interaction and await self._edit_through_interaction(message, reply):
+            return True
         channel = await self._channel()
         there = channel.get_partial_message(int(message))
         try:
@@ -151,6 +156,20 @@ class ChannelSurface:
             return False
         except discord.HTTPException as error:
             raise Undelivered(f"Discord refuses the change (code {error.code})") from error
+        return True
+
+    async def _edit_through_interaction(self, message: str, reply: Reply) -> bool:
+        """What the speaker alone sees in a server; False once the interaction's token has run out."""
+        interaction, _, token = self._interaction.partition("/")
+        age = discord.utils.utcnow() - discord.utils.snowflake_time(int(interaction))
+        if age.total_seconds() > TOKEN_SECONDS or self._client.application_id is None:
+            return False
+        answers = discord.Webhook.partial(self._client.application_id, token, client=self._client)
+        try:
+            await patiently(lambda: answers.edit_message(int(message), **changed_message(reply)))
+        except discord.HTTPException as error:
+            log.info("an interaction's message could not be changed (code %d)", error.code)
+            return False
         return True
 
     @staticmethod

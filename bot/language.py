@@ -1,13 +1,15 @@
 """English as people type it: whose words they are, where sentences end, and the same sentence said back ("my" → "your").
 
 `you_form` is what users read and what adapters are trained to answer; it uses no model, so a page of facts costs
-microseconds. `parse` is spaCy's small English pipeline, loaded on first use. Not covered: other languages.
+microseconds. `parse` is spaCy's small English pipeline, loaded on first use. Both keep what they have read until
+`forget_texts`. Not covered: other languages.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from contextlib import ExitStack
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -76,6 +78,18 @@ def pipeline() -> Language:
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Doc:
     return pipeline()(text)
+
+
+_words = ExitStack()  # spaCy's memory of the words since the last `forget_texts`
+
+
+def forget_texts() -> None:
+    """Drops every text read so far, and the words that spaCy learned from them. No `Doc` may be in use."""
+    parse.cache_clear()
+    you_form.cache_clear()
+    pipeline().get_pipe("lemmatizer").cache.clear()
+    _words.close()
+    _words.enter_context(pipeline().memory_zone())
 
 
 def tidy(text: str) -> str:

@@ -40,8 +40,9 @@ class Incoming:
     `text`: the message, without the mention of the bot; for a command, what follows it.
     `command`: its name, where the platform parses commands itself; a text that starts with "/" is one as well.
     `button`: the action of the button pressed (`replies.Button.action`).
-    `place`: the chat, as `Platform.surface` takes it; "" in a group where it cannot be answered after a restart.
+    `place`: where to answer after a restart, as `Platform.surface` takes it; "" in a group where it cannot be answered after a restart.
     `cursor`: what the platform needs to ask for later messages of that chat; "" if it needs none.
+    `written`: when, in seconds since 1970 by the platform's clock; 0 where it does not say.
     """
 
     speaker: Speaker
@@ -53,6 +54,7 @@ class Incoming:
     attachment: Attachment | None = None
     place: str = ""
     cursor: str = ""
+    written: float = 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)

@@ -80,6 +80,7 @@ def _written(message: Message, me: User, key: str) -> Incoming | None:
         if document
         else None,
         place=_place(message),
+        written=message.date.timestamp(),
     )
 
 

@@ -41,6 +41,7 @@ async def poll(bot: Bot, receive: Receive) -> None:
         InvalidToken: the token was revoked.
     """
     offset: int | None = None
+    update: Update | None
     while True:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_worth_asking_again), wait=_wait_seconds, before_sleep=_note, reraise=True
@@ -51,6 +52,7 @@ async def poll(bot: Bot, receive: Receive) -> None:
                     receive(update)
                     offset = update.update_id + 1  # the next request confirms it
                     await asyncio.sleep(0)  # replies to others go on meanwhile
+                updates, update = (), None  # else the next request, which may take long, keeps them in memory
 
 
 @asynccontextmanager

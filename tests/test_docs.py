@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from discord import Permissions
 from pydantic_settings import BaseSettings
 
 from bot.commands import COMMANDS
+from bot.discord_app import INTENTS
 from bot.settings import BotSettings
 from serving.settings import ServingSettings
 from tests.conftest import ROOT
@@ -85,3 +87,18 @@ def test_commands_of_the_docs_are_real() -> None:
 def test_processes_that_make_up_starts_are_the_three_packages() -> None:
     lines = dict(line.split(": ", 1) for line in Path(ROOT / "Procfile").read_text(encoding="utf-8").splitlines())
     assert set(lines.values()) == {"python -m serving", "python -m trainer", "python -m bot run"}
+
+
+@pytest.mark.parametrize("page", ["docs/discord.md", "docs/getting-started.md"])
+def test_intents_and_permissions_of_the_docs_are_those_that_the_bot_asks_for(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    asked = [name for name, on in INTENTS if on]
+    words = {"guilds": "Guilds", "guild_messages": "Guild Messages", "dm_messages": "Direct Messages"}
+    assert sorted(asked) == sorted(words)
+    named = {"view_channel": "View Channels", "send_messages": "Send Messages"} | {
+        "send_messages_in_threads": "Send Messages in Threads",
+        "read_message_history": "Read Message History",
+    }
+    assert [word for word in (*words.values(), *named.values()) if word not in text] == []
+    numbers = {int(number) for number in re.findall(r"permissions=(\d+)", text)}
+    assert numbers <= {Permissions(**dict.fromkeys(named, True)).value}

@@ -1,7 +1,7 @@
 """`python -m trainer`: the worker, and the nightly run at the hour set. `once` does what is due now and ends.
 
 Stops cleanly on SIGTERM and SIGINT: the batch in hand is handed back, and taken up at the next start. The other
-commands (`evaluate`, `bench`, `prime`, `demo`) are imported when they are asked for.
+commands (`evaluate`, `many`, `bench`, `prime`, `demo`) are imported when they are asked for.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from trainer.settings import TrainerSettings
 if TYPE_CHECKING:
     from trainer.worker import Worker
 
-ELSEWHERE = ("bench", "demo", "evaluate", "prime")  # each is `command` in the module of its name
+ELSEWHERE = ("bench", "demo", "evaluate", "many", "prime")  # each is `command` in the module of its name
 
 console = Console(stderr=True, soft_wrap=True)
 log = logging.getLogger("trainer")

@@ -71,40 +71,47 @@ def _replies(
     max_new_tokens: int,
     on_batch: Callable[[int], None] | None,
 ) -> list[str]:
-    import torch
-
-    tokenizer = base.tokenizer
-    texts = [tokenizer.apply_chat_template(one, tokenize=False, add_generation_prompt=True) for one in conversations]
+    texts = [prompt(base, one) for one in conversations]
     order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
     replies = [""] * len(texts)
     size = BATCH_SIZE[base.device]
     for start in range(0, len(order), size):
         batch = order[start : start + size]
-        encoded = tokenizer(
-            [texts[at] for at in batch],
-            return_tensors="pt",
-            padding=True,
-            padding_side="left",
-            add_special_tokens=False,
-        ).to(base.device)
-        with torch.inference_mode():
-            output = model.generate(
-                **encoded,
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                temperature=None,
-                top_p=None,
-                top_k=None,
-                pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-                use_cache=True,
-            )
-        new = output[:, encoded["input_ids"].shape[1] :]
-        for at, reply in zip(batch, tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
-            replies[at] = spoken(reply).strip()
+        for at, reply in zip(batch, continued(base, model, [texts[at] for at in batch], max_new_tokens), strict=True):
+            replies[at] = reply
         if on_batch:
             on_batch(len(batch))
     return replies
+
+
+def prompt(base: LoadedBase, conversation: Conversation) -> str:
+    """The conversation in the base's chat template, up to where the reply begins."""
+    text: str = base.tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+    return text
+
+
+def continued(base: LoadedBase, model: Any, texts: Sequence[str], max_new_tokens: int) -> list[str]:
+    """The replies to prompts of one batch."""
+    import torch
+
+    tokenizer = base.tokenizer
+    encoded = tokenizer(
+        list(texts), return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
+    ).to(base.device)
+    with torch.inference_mode():
+        output = model.generate(
+            **encoded,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            use_cache=True,
+        )
+    new = output[:, encoded["input_ids"].shape[1] :]
+    return [spoken(reply).strip() for reply in tokenizer.batch_decode(new, skip_special_tokens=True)]
 
 
 def continuations(base: LoadedBase, texts: Sequence[str], count: int, max_new_tokens: int, seed: int) -> list[list[str]]:

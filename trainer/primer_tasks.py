@@ -141,6 +141,11 @@ def _everyday_item(rng: random.Random) -> Item:
         (fact,) = understand(template.format(s=subject, v=rng.choice(values)))
         if at == 0 or all((fact.subject, fact.attribute) != (old.subject, old.attribute) for old in facts):
             facts.append(fact)
+    return item_of(facts, rng)
+
+
+def item_of(facts: Sequence[Fact], rng: random.Random) -> Item:
+    """An everyday item of these facts."""
     taught, asked = [], []
     for fact in facts:
         phrasings = [
@@ -175,9 +180,23 @@ def sample_user(
     assistant_name: str = "Hippo",
 ) -> MadeUpUser:
     """A user with `count` trained items, some pending ones, and questions of strangers to be answered with "not told"."""
-    system = system_prompt(assistant_name, [])
     dealt = deal(pool, count + 2 + 8, rng)
     own, pending, strangers = dealt[:count], dealt[count : count + 2], dealt[count + 2 :]
+    return made_up_user(own, pending, strangers, replay, far, sampling, rng, assistant_name)
+
+
+def made_up_user(
+    own: Sequence[Item],
+    pending: Sequence[Item],
+    strangers: Sequence[Item],
+    replay: Sequence[tuple[str, str]],
+    far: Sequence[tuple[str, frozenset[str]]],
+    sampling: Sampling,
+    rng: random.Random,
+    assistant_name: str = "Hippo",
+) -> MadeUpUser:
+    """`sample_user` of items that are dealt."""
+    system = system_prompt(assistant_name, [])
     words = {word for item in own for word in item.words}
     recalled = [one for item in own for one in item.recalled]
     taught = []

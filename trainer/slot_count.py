@@ -26,14 +26,14 @@ MEMORY_SHARE = 0.92  # of what is free; the rest is for fragments
 GRAPHED_STEP = 1.15  # of a step's memory: padding, and what the recordings (`graphed.py`) take for themselves
 
 
-def slots_that_fit(model: object, recipe: Recipe, largest: Pack, device: str, graphed: bool) -> int:
+def slots_that_fit(model: object, recipe: Recipe, largest: Pack, device: str, graphed: bool, fused: bool = True) -> int:
     """Users per step for a base in memory; `largest` is the longest pack that a step will have."""
     if device == "cpu":
         probe = LoraStack(model, recipe, 1)
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         return max(1, min(CPU_SLOTS, int(free * MEMORY_SHARE / 2 / (STATE_BYTES * probe.parameters_per_slot))))
     free = free_bytes()
-    state, step = _measured(model, recipe, largest, device)
+    state, step = _measured(model, recipe, largest, device, fused)
     gc.collect()
     torch.cuda.empty_cache()
     return max(1, min(MOST_SLOTS, int(free * MEMORY_SHARE / (state + step * (GRAPHED_STEP if graphed else 1)))))
@@ -47,23 +47,23 @@ def free_bytes() -> int:
     return min(free, allowed)
 
 
-def _measured(model: object, recipe: Recipe, largest: Pack, device: str) -> tuple[int, int]:
+def _measured(model: object, recipe: Recipe, largest: Pack, device: str, fused: bool) -> tuple[int, int]:
     """Bytes of one user: of the state that stays, and of the activations of a step."""
     stack = LoraStack(model, recipe, 1)
     stack.init_slot(0, 0)
-    dropout = dropout_for(stack, recipe)
+    dropout = dropout_for(stack, recipe, fused)
     made = batch([largest], device)
     if dropout:
         dropout.begin(dropout.draw([0], made.input_ids.shape[1]))
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    StackedModel(stack, dropout).losses(made).sum().backward()
+    StackedModel(stack, dropout, fused).losses(made).sum().backward()
     step = torch.cuda.max_memory_allocated() - before
     return STATE_BYTES * stack.parameters_per_slot, step
 
 
-def dropout_for(stack: LoraStack, recipe: Recipe, fused: bool = False) -> SlotDropout | None:
+def dropout_for(stack: LoraStack, recipe: Recipe, fused: bool = True) -> SlotDropout | None:
     """The recipe's dropout over this stack, if it has any."""
     if not recipe.dropout:
         return None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trainer.compiling import compiled
+from trainer.elementwise import ops
 
 POOL = 1 << 22  # keep factors; 8 MB in bf16, which a card's cache holds
 STRIDE = 8  # a stretch begins at a multiple of this, where vector loads may
@@ -22,13 +22,13 @@ class SlotDropout:
     """Keep factors (0, or 1 / (1 - p)) for inputs of up to `width` numbers at up to `uses` places of the model."""
 
     def __init__(
-        self, p: float, width: int, uses: int, device: torch.device, dtype: torch.dtype, fused: bool = False
+        self, p: float, width: int, uses: int, device: torch.device, dtype: torch.dtype, fused: bool = True
     ) -> None:
         drawn = torch.rand(POOL, generator=torch.Generator().manual_seed(0))
         self._pool = ((drawn >= p).float() / (1 - p)).to(device=device, dtype=dtype)
         self._begins = (POOL - width) // STRIDE
         self._uses = uses
-        self._fused = fused
+        self._ops = ops(device.type, fused)
         self._offsets = torch.empty(0)
         self._used = 0
 
@@ -49,31 +49,13 @@ class SlotDropout:
     def offsets(self, length: int) -> Tensor:
         """(S, length) where each token's stretch begins at the next place of use, in units of `STRIDE`."""
         self._used += 1
-        return self._offsets[self._used - 1, :, :length].clone()  # a view's place would be compiled in
+        return self._offsets[self._used - 1, :, :length]
 
     def times(self, x: Tensor, offsets: Tensor) -> Tensor:
         """x (S, L, width) times its factors."""
-        if self._fused:
-            made: Tensor = compiled(times)(x.detach(), self._pool, offsets)
-            return made
-        return x * self._keep(x, offsets)
+        made: Tensor = self._ops.times(x, self._pool, offsets, STRIDE)
+        return made
 
     def add_times_(self, total: Tensor, x: Tensor, offsets: Tensor) -> None:
         """Adds `times` to `total`."""
-        if self._fused:
-            compiled(add_times_)(total, x, self._pool, offsets)
-        else:
-            total.addcmul_(x, self._keep(x, offsets))
-
-    def _keep(self, like: Tensor, offsets: Tensor) -> Tensor:
-        stretches = self._pool.as_strided((self._begins, like.shape[2]), (STRIDE, 1))
-        return stretches.index_select(0, offsets.flatten()).view(like.shape)
-
-
-def times(x: Tensor, pool: Tensor, offsets: Tensor) -> Tensor:
-    """`SlotDropout.times` for the compiler, which makes one kernel of it."""
-    return x * pool[offsets[:, :, None] * STRIDE + torch.arange(x.shape[2], device=x.device, dtype=offsets.dtype)]
-
-
-def add_times_(total: Tensor, x: Tensor, pool: Tensor, offsets: Tensor) -> None:
-    total.add_(times(x, pool, offsets))
+        self._ops.add_times_(total, x, self._pool, offsets, STRIDE)

@@ -53,7 +53,7 @@ class Options:
     share_prefix: bool = True  # what a step's examples begin with alike is run once
     label_logits: bool = True  # the last layer and the vocabulary only where labels are
     keep_lower: bool = True  # outputs below the first adapted layer are kept across epochs
-    fused: bool = False  # element-wise parts and AdamW under torch.compile: over a minute of start-up
+    fused: bool = True  # what lies between matrix products as Triton kernels, on a card where triton is installed
     graphed: bool = True  # steps as CUDA graphs, on a card
 
 
@@ -110,7 +110,7 @@ def _slots(base: LoadedBase, recipe: Recipe, options: Options, ready: Sequence[R
     fit = options.slots
     if not fit:
         largest = max((run.largest_pack(options.share_prefix) for run in ready), key=lambda one: len(one.input_ids))
-        fit = slots_that_fit(base.model, recipe, largest, base.device, options.graphed)
+        fit = slots_that_fit(base.model, recipe, largest, base.device, options.graphed, options.fused)
     return min(fit, len(ready))
 
 

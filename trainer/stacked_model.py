@@ -6,25 +6,24 @@ input and the r-wide products; LoRA is added into the base's output in place; Lo
 stack's rows), no gradient of the input where nothing below is trained, the last layer and the vocabulary only at tokens
 that have labels. S slots, L tokens, H hidden.
 
-Not covered: where dropout's factors come from (`slot_dropout.py`); sliding-window attention (examples are shorter than
-any window).
+Not covered: what lies between the products (`elementwise.py`); where dropout's factors come from (`slot_dropout.py`);
+sliding-window attention (examples are shorter than any window).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.compiling import compiled
+from trainer.elementwise import ops
 from trainer.lora_stack import Group, LayerGroups, LoraStack
 from trainer.packing import Batch
 from trainer.slot_dropout import SlotDropout
-
-LOGIT_ROWS = 512  # rows of the vocabulary's product held at a time
 
 
 @dataclass(slots=True)
@@ -32,22 +31,21 @@ class Attention:
     """What every layer's attention needs of a batch."""
 
     mask: Tensor  # (S, 1, L, L) 0 where the token in the row sees the token in the column, else -inf
-    cos: Tensor  # (S, 1, L, head)
+    cos: Tensor  # (S, L, head)
     sin: Tensor
 
 
 class StackedModel:
     """Runs batches through `stack.model` with the stack's adapters."""
 
-    def __init__(self, stack: LoraStack, dropout: SlotDropout | None = None, fused: bool = False) -> None:
+    def __init__(self, stack: LoraStack, dropout: SlotDropout | None = None, fused: bool = True) -> None:
         self._stack = stack
         self._dropout = dropout
         self._decoder = stack.model.model
         self._first = stack.first_layer
         self._head = stack.model.lm_head
         self._anchor = torch.zeros((), device=stack.master.device, requires_grad=True)  # so that autograd comes by
-        self._for_attention = compiled(for_attention) if fused else for_attention
-        self._swiglu = FusedSwiglu if fused else Swiglu
+        self._ops = ops(stack.master.device.type, fused)
         act = stack.model.config.hidden_act
         if act != "silu":
             raise ValueError(f"the base model's activation is {act}; trained is silu")
@@ -68,19 +66,21 @@ class StackedModel:
         if hidden is None:
             hidden = self.lower(batch, attention)
         last = len(self._stack.layers) - 1
+        delta = None
         for index in range(self._first, last + 1):
-            hidden = self._layer(index, hidden, attention, batch.rows if index == last else None)
-        hidden = self._norm(self._decoder.norm, hidden)  # (S, R, H)
-        return _LabelLoss.apply(hidden, self._head.weight, batch.targets)  # type: ignore[no-any-return, no-untyped-call]
+            hidden, delta = self._layer(index, hidden, delta, attention, batch.rows if index == last else None)
+        _, normed = self._norm(self._decoder.norm, hidden, delta)  # (S, R, H)
+        return _LabelLoss.apply(normed, self._head.weight, batch.targets, self._ops)  # type: ignore[no-any-return, no-untyped-call]
 
     @torch.no_grad()
     def lower(self, batch: Batch, attention: Attention | None = None) -> Tensor:
         """(S, L, H) what goes into the first adapted layer; the same whatever the adapters are."""
         attention = attention or self.attention(batch)
         hidden: Tensor = self._decoder.embed_tokens(batch.input_ids)
+        delta = None
         for index in range(self._first):
-            hidden = self._layer(index, hidden, attention, None)
-        return hidden
+            hidden, delta = self._layer(index, hidden, delta, attention, None)
+        return hidden if delta is None else hidden + delta
 
     @torch.no_grad()
     def attention(self, batch: Batch) -> Attention:
@@ -88,15 +88,18 @@ class StackedModel:
         cos, sin = self._decoder.rotary_emb(like, batch.positions)
         seen = batch.mask()
         mask = torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill_(~seen, float("-inf"))
-        return Attention(mask, cos.unsqueeze(1), sin.unsqueeze(1))
+        return Attention(mask, cos.contiguous(), sin.contiguous())
 
-    def _layer(self, index: int, hidden: Tensor, attention: Attention, rows: Tensor | None) -> Tensor:
-        """One decoder layer. `rows` (S, R): only these tokens' outputs are wanted."""
+    def _layer(
+        self, index: int, hidden: Tensor, delta: Tensor | None, attention: Attention, rows: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """One decoder layer. What comes in and goes out is a pair whose sum is meant: the next norm makes the sum.
+
+        `rows` (S, R): only these tokens' outputs are wanted.
+        """
         layer, groups = self._decoder.layers[index], self._stack.layers[index]
-        normed = self._norm(layer.input_layernorm, hidden)
-        query, key, value = (_heads(one, layer.self_attn.head_dim) for one in self._project(groups, "qkv", normed))
-        repeats = layer.self_attn.num_key_value_groups
-        query, key, value = self._for_attention(query, key, value, attention.cos, attention.sin, repeats)
+        hidden, normed = self._norm(layer.input_layernorm, hidden, delta)
+        query, key, value = self._ops.for_attention(*self._project(groups, "qkv", normed), attention.cos, attention.sin)
         mask = attention.mask
         if rows is not None:
             query, mask, hidden = _at(query, rows, 2), _at(mask, rows, 2), _at(hidden, rows, 1)
@@ -104,11 +107,9 @@ class StackedModel:
             query, key, value, attn_mask=mask, scale=layer.self_attn.scaling
         )
         (attended,) = self._project(groups, "o", mixed.transpose(1, 2).flatten(2))
-        hidden = hidden + attended
-        normed = self._norm(layer.post_attention_layernorm, hidden)
-        gate, up = self._project(groups, "gate_up", normed)
-        (out,) = self._project(groups, "down", self._swiglu.apply(gate, up))  # type: ignore[no-untyped-call]
-        return hidden + out
+        hidden, normed = self._norm(layer.post_attention_layernorm, hidden, attended)
+        (out,) = self._project(groups, "down", self._ops.swiglu(*self._project(groups, "gate_up", normed)))
+        return hidden, out
 
     def _project(self, groups: LayerGroups, name: str, x: Tensor) -> tuple[Tensor, ...]:
         group: Group = getattr(groups, name)
@@ -117,9 +118,12 @@ class StackedModel:
         made: tuple[Tensor, ...] = _Projections.apply(x, self._anchor, group, dropout, offsets)  # type: ignore[no-untyped-call]
         return made
 
-    @staticmethod
-    def _norm(norm: Any, x: Tensor) -> Tensor:
-        return functional.rms_norm(x, (x.shape[-1],), norm.weight, norm.variance_epsilon)
+    def _norm(self, norm: Any, hidden: Tensor, delta: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(the sum, its norm)."""
+        if delta is None:
+            return hidden, functional.rms_norm(hidden, (hidden.shape[-1],), norm.weight, norm.variance_epsilon)
+        made: tuple[Tensor, Tensor] = self._ops.add_norm(hidden, delta, norm.weight, norm.variance_epsilon)
+        return made
 
 
 class _Projections(torch.autograd.Function):
@@ -186,46 +190,6 @@ def _d_input(group: Group, d_outs: tuple[Tensor, ...]) -> Tensor:
     return total.view(slots, length, -1)
 
 
-class Swiglu(torch.autograd.Function):
-    """silu(gate) · up, keeping nothing but its two inputs."""
-
-    @staticmethod
-    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate, up)
-        return functional.silu(gate).mul_(up)
-
-    @staticmethod
-    def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor, Tensor]:
-        gate, up = ctx.saved_tensors
-        d_gate = torch.ops.aten.silu_backward(d_out * up, gate)
-        return d_gate, functional.silu(gate).mul_(d_out)
-
-
-def _swiglu_forward(gate: Tensor, up: Tensor) -> Tensor:
-    return functional.silu(gate) * up
-
-
-def _swiglu_backward(d_out: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
-    share = torch.sigmoid(gate.float())
-    d_gate = d_out * up * share * (1 + gate * (1 - share))
-    return d_gate.to(gate.dtype), (d_out * gate * share).to(up.dtype)
-
-
-class FusedSwiglu(torch.autograd.Function):
-    """`Swiglu` in one compiled kernel each way."""
-
-    @staticmethod
-    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate, up)
-        made: Tensor = compiled(_swiglu_forward)(gate, up)
-        return made
-
-    @staticmethod
-    def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor, Tensor]:
-        made: tuple[Tensor, Tensor] = compiled(_swiglu_backward)(d_out, *ctx.saved_tensors)
-        return made
-
-
 class _LabelLoss(torch.autograd.Function):
     """hidden (S, R, H), targets (S, R) → (S,) mean cross entropy over each slot's labels.
 
@@ -233,29 +197,26 @@ class _LabelLoss(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, ops: ModuleType) -> Tensor:
         labelled = targets >= 0
         counts = labelled.sum(1).clamp(min=1)
         share = (labelled / counts[:, None]).flatten()  # what a row's loss weighs in its slot's mean
         rows, aims = hidden.flatten(0, 1), targets.clamp(min=0).flatten()
         losses = torch.empty(len(rows), dtype=torch.float32, device=hidden.device)
         d_hidden = torch.empty_like(rows) if hidden.requires_grad else None
-        for start in range(0, len(rows), LOGIT_ROWS):
-            part = slice(start, start + LOGIT_ROWS)
-            log_shares = functional.log_softmax(functional.linear(rows[part], weight).float(), dim=-1)
-            aim = aims[part, None]
-            losses[part] = -log_shares.gather(1, aim).squeeze(1)
+        for start in range(0, len(rows), ops.LOGIT_ROWS):
+            part = slice(start, start + ops.LOGIT_ROWS)
+            losses[part], d_logits = ops.label_loss_(functional.linear(rows[part], weight), aims[part], share[part])
             if d_hidden is not None:
-                d_logits = log_shares.exp_().scatter_add_(1, aim, -torch.ones_like(aim, dtype=torch.float32))
-                torch.mm(d_logits.mul_(share[part, None]).to(rows.dtype), weight, out=d_hidden[part])
+                torch.mm(d_logits, weight, out=d_hidden[part])
         ctx.save_for_backward(d_hidden)
         return (losses * share).view_as(targets).sum(1)
 
     @staticmethod
-    def backward(ctx: Any, d_losses: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, d_losses: Tensor) -> tuple[Tensor, None, None, None]:
         (d_hidden,) = ctx.saved_tensors
         d_rows = d_hidden.view(len(d_losses), -1, d_hidden.shape[-1]) * d_losses[:, None, None].to(d_hidden.dtype)
-        return d_rows, None, None
+        return d_rows, None, None, None
 
 
 def frozen_weight(linear: Any, dtype: torch.dtype) -> Tensor:
@@ -268,36 +229,6 @@ def frozen_weight(linear: Any, dtype: torch.dtype) -> Tensor:
     from bitsandbytes.functional import dequantize_4bit
 
     made: Tensor = dequantize_4bit(weight.data, state).to(dtype)
-    return made
-
-
-def for_attention(
-    query: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: Tensor, repeats: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Turns (S, heads, L, head) by the positions' angles, and has keys and values once for every query head.
-
-    Attention with a mask on a card does not take fewer key heads than query heads as they are.
-    """
-    turned = key * cos + _half_turned(key) * sin
-    return query * cos + _half_turned(query) * sin, _repeated(turned, repeats), _repeated(value, repeats)
-
-
-def _half_turned(x: Tensor) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((-second, first), dim=-1)
-
-
-def _heads(x: Tensor, head_dim: int) -> Tensor:
-    """(S, L, heads × head) → (S, heads, L, head)."""
-    made: Tensor = x.unflatten(2, (-1, head_dim)).transpose(1, 2)
-    return made
-
-
-def _repeated(x: Tensor, repeats: int) -> Tensor:
-    """Each key and value head once for every query head that reads it."""
-    if repeats == 1:
-        return x
-    made: Tensor = x[:, :, None].expand(-1, -1, repeats, -1, -1).flatten(1, 2)
     return made
 
 

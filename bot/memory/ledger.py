@@ -56,11 +56,18 @@ class Ledger:
         return cost_usd
 
     def totals(self, since_seconds: float) -> list[CostLine]:
-        """Sums a kind over the last `since_seconds`, all users."""
+        """Sums a kind over the last `since_seconds`, all users: whole days, and the entries of the first day's rest."""
+        since = self._connection.now(-since_seconds)
+        day = since[:10]
         rows = self._connection.rows(
-            """select kind, count(*) as entries, count(distinct user_id) as users, sum(seconds) as seconds,
-                 sum(tokens) as tokens, sum(cost_usd) as cost_usd
-               from ledger where created >= ? group by kind order by kind desc""",
-            self._connection.now(-since_seconds),
+            """select kind, sum(entries) as entries,
+                 (select count(*) from ledger_users where kind = spans.kind and latest >= ?) as users,
+                 sum(seconds) as seconds, sum(tokens) as tokens, sum(cost_usd) as cost_usd
+               from (select kind, entries, seconds, tokens, cost_usd from ledger_days where day > ?
+                     union all
+                     select kind, count(*), sum(seconds), sum(tokens), sum(cost_usd) from ledger
+                       where created >= ? and created < date(?, '+1 day') group by kind) as spans
+               group by kind order by kind desc""",
+            *(since, day, since, day),
         )
         return [CostLine(**row) for row in rows]

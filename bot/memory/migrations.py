@@ -103,3 +103,34 @@ def m004_platforms(db: Database) -> None:
     db.execute("create index jobs_user on jobs(user_id, id)")
     db.execute("create index ledger_created on ledger(created)")
     db.execute("create index turns_expires on turns(expires) where state = 'said'")
+
+
+@migrations()
+def m005_sums_of_the_ledger(db: Database) -> None:
+    # kept by the triggers, so that /cost adds up days and not every entry of a month
+    db.execute("""create table ledger_days (
+        day text not null, kind text not null, entries integer not null, seconds real not null, tokens integer not null,
+        cost_usd real not null, primary key (day, kind)) without rowid""")
+    db.execute("""create table ledger_users (
+        user_id text not null references users(id) on delete cascade, kind text not null, latest text not null,
+        primary key (user_id, kind)) without rowid""")
+    db.execute("create index ledger_users_latest on ledger_users(kind, latest)")
+    db.execute("""insert into ledger_days
+        select substr(created, 1, 10), kind, count(*), sum(seconds), sum(tokens), sum(cost_usd)
+        from ledger group by 1, 2""")
+    db.execute("""insert into ledger_users
+        select user_id, kind, max(created) from ledger where user_id is not null group by 1, 2""")
+    latest = """insert into ledger_users values (new.user_id, new.kind, new.created)
+        on conflict do update set latest = max(latest, excluded.latest)"""
+    db.execute("""create trigger ledger_added after insert on ledger begin
+        insert into ledger_days
+          values (substr(new.created, 1, 10), new.kind, 1, new.seconds, new.tokens, new.cost_usd)
+          on conflict do update set entries = entries + 1, seconds = seconds + excluded.seconds,
+            tokens = tokens + excluded.tokens, cost_usd = cost_usd + excluded.cost_usd;
+        end""")
+    db.execute(f"""create trigger ledger_added_of_user after insert on ledger when new.user_id is not null begin
+        {latest};
+        end""")
+    db.execute(f"""create trigger ledger_moved after update of user_id on ledger when new.user_id is not null begin
+        {latest};
+        end""")

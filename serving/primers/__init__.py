@@ -7,8 +7,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from serving.base_model import BUNDLED_REF
-
+BUNDLED_REF = "base/bundled"  # the bundled base, relative to the data folder, so that the folder may move
 SHIPPED = Path(__file__).parent / "bundled"
 
 

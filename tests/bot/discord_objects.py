@@ -15,9 +15,9 @@ EPHEMERAL, LOADING = 1 << 6, 1 << 7
 _serial = itertools.count(1)
 
 
-def snowflake() -> str:
+def snowflake(seconds_ago: float = 0.0) -> str:
     """A new id; ids grow with time."""
-    return str(((time.time_ns() // 1_000_000 - EPOCH_MS) << 22) | (next(_serial) & 0x3FFFFF))
+    return str(((time.time_ns() // 1_000_000 - int(1000 * seconds_ago) - EPOCH_MS) << 22) | (next(_serial) & 0x3FFFFF))
 
 
 def user(user_id: str, name: str, *, bot: bool = False) -> Json:

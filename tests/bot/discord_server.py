@@ -26,11 +26,18 @@ BOT_DM, IN_GUILD = 1, 0
 
 class DiscordServer(DiscordApi):
     async def write(
-        self, person: Json, text: str, files: Sequence[tuple[str, bytes]] = (), *, again: bool = False
+        self,
+        person: Json,
+        text: str,
+        files: Sequence[tuple[str, bytes]] = (),
+        *,
+        again: bool = False,
+        seconds_ago: float = 0.0,
     ) -> str:
         """A private message; the bot hears of it if it is connected. `again`: the event comes twice."""
         attachments = [self._upload(name, content) for name, content in files]
         message = objects.message(self.private(person), person, text, attachments=attachments)
+        message["id"] = snowflake(seconds_ago)
         self.messages[message["id"]] = message
         self._described("MessageResponse", message)
         for _ in range(2 if again else 1):

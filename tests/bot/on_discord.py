@@ -19,7 +19,7 @@ from bot.memory import Memory
 from bot.settings import BotSettings
 from serving.client import ServingClient
 from serving.settings import ServingSettings
-from tests.bot.discord_api import API, TOKEN
+from tests.bot.discord_api import TOKEN
 from tests.bot.discord_server import DiscordServer
 from tests.bot.model_server import ModelServer
 
@@ -42,7 +42,7 @@ class RunningBot:
 def addressed_to(server: DiscordServer) -> Iterator[None]:
     """discord.py speaks to the stand-in for the time of the block."""
     with (
-        patch("discord.http.Route.BASE", server.url + API),
+        patch("discord.http.Route.BASE", server.api),
         patch("discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY", yarl.URL(server.gateway.url)),
     ):
         yield

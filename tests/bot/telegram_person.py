@@ -40,9 +40,16 @@ class Person:
     def texts(self) -> list[str]:
         return [message.get("text") or message.get("caption", "") for message in self.shown]
 
-    def say(self, text: str, chat: dict[str, Any] | None = None, reply_to: dict[str, Any] | None = None) -> int:
+    def say(
+        self,
+        text: str,
+        chat: dict[str, Any] | None = None,
+        reply_to: dict[str, Any] | None = None,
+        seconds_ago: int = 0,
+    ) -> int:
         """Sends a message, here or to a group; returns its update's id."""
         message = self.message(chat) | {"text": text, "entities": list(_entities_typed(text))}
+        message["date"] -= seconds_ago
         if reply_to:
             message["reply_to_message"] = reply_to
         return self.server.add_update({"message": message})

@@ -251,6 +251,12 @@ async def test_too_many_messages_a_minute_get_one_friendly_sentence(tmp_path: Pa
         assert (await talk.say("hello", who="bob")).text == "base heard: hello"  # a limit a person
 
 
+def test_window_counts_by_when_it_was_written() -> None:
+    window = Window(2, 60.0, clock=lambda: 1000.0)
+    ages = [300.0, 290.0, 280.0, 200.0, 190.0, 5.0, 4.0, 3.0]
+    assert [window.hit("ann", age) for age in ages] == [0.0, 0.0, 40.0, 0.0, 0.0, 0.0, 0.0, 58.0]
+
+
 def test_window_moves_with_time() -> None:
     now = 0.0
     window = Window(2, 60.0, clock=lambda: now)

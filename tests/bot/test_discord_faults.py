@@ -9,7 +9,6 @@ from unittest.mock import patch
 
 import pytest
 
-from bot import replies
 from bot.errors import CannotStart
 from tests.bot.discord_api import INTERACTION_SECONDS
 from tests.bot.discord_server import DiscordServer, wait_for
@@ -209,62 +208,6 @@ async def test_same_update_twice_is_answered_once(discord_bot: RunningBot, disco
     assert len(contents(discord_server)) == 2
 
 
-async def test_messages_written_while_the_bot_was_off_are_answered_in_order_after_the_start(
-    tmp_path: Path, model: ModelServer, discord_server: DiscordServer
-) -> None:
-    ann, bob = discord_server.person("ann"), discord_server.person("bob")
-    async with bot_on_discord(tmp_path, model, discord_server):
-        await discord_server.write(ann, "one")
-        await discord_server.write(bob, "hi")
-        await wait_for(lambda: contents(discord_server) and contents(discord_server, "bob"))
-    discord_server.gateway.forget_session()
-    missed = [f"missed {number}" for number in range(120)]  # more than a page of history
-    for text in missed:
-        await discord_server.write(ann, text)
-    await discord_server.write(bob, "/remember my dog is Buddy")
-    async with bot_on_discord(tmp_path, model, discord_server, messages_per_minute=1000):
-        await discord_server.write(ann, "after")
-        await wait_for(lambda: len(contents(discord_server)) == 122, seconds=20)
-        await wait_for(lambda: len(contents(discord_server, "bob")) == 2)
-    heard = [text.removeprefix("base heard: ") for text in contents(discord_server)]
-    assert heard[0] == "one"
-    assert sorted(heard[1:]) == sorted([*missed, "after"])
-    assert [text for text in heard if text.startswith("missed")] == missed
-    assert contents(discord_server, "bob")[1].startswith("Got it: Your dog is Buddy.")
-
-
-async def test_training_message_is_kept_up_across_a_restart(
-    tmp_path: Path, model: ModelServer, discord_server: DiscordServer
-) -> None:
-    ann = discord_server.person("ann")
-    async with bot_on_discord(tmp_path, model, discord_server):
-        await discord_server.write(ann, "/remember my dog is Buddy")
-        await discord_server.slash(ann, "retrain")
-        await wait_for(lambda: len(contents(discord_server)) == 2)
-    async with bot_on_discord(tmp_path, model, discord_server) as running:
-        (job,) = running.memory.jobs.claim("worker", 60)
-        running.memory.jobs.report(job.id, "worker", 60, "checking", 0.9, None)
-        await wait_for(lambda: contents(discord_server)[1] == "Checking … 90%")
-    assert len(contents(discord_server)) == 2
-
-
-async def test_clean_stop_finishes_the_reply_in_hand(
-    tmp_path: Path, model: ModelServer, discord_server: DiscordServer
-) -> None:
-    ann = discord_server.person("ann")
-    model.answer = lambda _model, messages: f"you said {messages[-1]['content']} and here is the end"
-    model.seconds_per_piece = 0.1
-    async with bot_on_discord(tmp_path, model, discord_server) as running:
-        await discord_server.write(ann, "one")
-        await discord_server.write(ann, "two")
-        await wait_for(lambda: len(model.asked) == 1)
-        await running.stop()
-        assert contents(discord_server) == ["you said one and here is the end"]
-    async with bot_on_discord(tmp_path, model, discord_server):
-        await wait_for(lambda: len(contents(discord_server)) == 2)
-    assert contents(discord_server)[1] == "you said two and here is the end"
-
-
 async def test_refused_token_is_a_start_up_error_that_names_the_variable(
     tmp_path: Path, model: ModelServer, discord_server: DiscordServer
 ) -> None:
@@ -299,13 +242,3 @@ async def test_person_who_cannot_be_written_to_stops_nothing(
     await wait_for(lambda: contents(discord_server) or contents(discord_server, "eve"))
     await discord_server.write(discord_server.person("eve"), "again")
     await wait_for(lambda: "base heard: again" in contents(discord_server, "eve"))
-
-
-async def test_buttons_work_after_a_restart(tmp_path: Path, model: ModelServer, discord_server: DiscordServer) -> None:
-    ann = discord_server.person("ann")
-    async with bot_on_discord(tmp_path, model, discord_server):
-        await discord_server.write(ann, "/remember my dog is Buddy")
-        await wait_for(lambda: contents(discord_server))
-    async with bot_on_discord(tmp_path, model, discord_server):
-        await discord_server.press(ann, discord_server.screen(ann)[0]["id"], "Undo")
-        await wait_for(lambda: contents(discord_server) == [replies.UNDONE])

@@ -1,4 +1,4 @@
-"""The conversation in docs/discord.md is what a person on Discord sees: it is played, line by line.
+"""The conversations in docs/discord.md and in the README are what a person on Discord sees: each is played, line by line.
 
 The model's words and the figures of the training are taken from the page; all else must come from the bot.
 """
@@ -6,6 +6,8 @@ The model's words and the figures of the training are taken from the page; all e
 from __future__ import annotations
 
 import re
+
+import pytest
 
 from bot.access import Speaker
 from tests.bot.discord_objects import Json
@@ -35,10 +37,11 @@ async def act(server: DiscordServer, ann: Json, text: str) -> None:
         await server.write(ann, text)
 
 
+@pytest.mark.parametrize(("page", "number"), [("docs/discord.md", 0), ("README.md", 0)])
 async def test_conversation_on_the_page_is_what_people_see(
-    discord_bot: RunningBot, discord_server: DiscordServer, model: ModelServer
+    discord_bot: RunningBot, discord_server: DiscordServer, model: ModelServer, page: str, number: int
 ) -> None:
-    lines = transcript("discord.md")
+    lines = transcript(page, number)
     said_by_model = words_of_the_model(lines)
     model.answer = lambda _model, messages: said_by_model[messages[-1]["content"]]
     ann = discord_server.person("ann")

@@ -143,6 +143,8 @@ async def test_recent_turns_and_costs_move_along(talk: Talk) -> None:
     await talk.say("and again")
     assert "base heard: hello" in str(talk.model.asked[-1].messages)
     assert talk.memory.export(user_id(talk, "ann", "discord"))["ledger"][0]["cost_usd"] == 2.0
+    (line,) = talk.memory.ledger.totals(60)
+    assert (line.entries, line.users, line.cost_usd) == (1, 1, 2.0)
 
 
 async def test_unlink_parts_this_account_and_leaves_the_facts_with_the_other(talk: Talk) -> None:

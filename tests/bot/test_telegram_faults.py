@@ -173,6 +173,16 @@ async def test_updates_from_before_the_start_are_handled(
     assert call.form.get("drop_pending_updates", "false") == "false"
 
 
+async def test_what_was_written_over_hours_while_the_bot_was_off_is_not_too_fast(
+    tmp_path: Path, telegram_server: TelegramServer, model: ModelServer, ann: Person
+) -> None:
+    for number in range(12):
+        ann.say(f"missed {number}", seconds_ago=3600 - 60 * number)
+    async with on_telegram(tmp_path, telegram_server, model, messages_per_minute=3):
+        await telegram_server.until(lambda: len(ann.shown) == 12, 10.0)
+    assert ann.texts == [f"base heard: missed {number}" for number in range(12)]
+
+
 async def test_clean_stop_finishes_replies_in_hand_and_the_rest_is_answered_after_the_start(
     tmp_path: Path, telegram_server: TelegramServer, model: ModelServer, ann: Person
 ) -> None:

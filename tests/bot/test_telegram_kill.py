@@ -39,12 +39,12 @@ async def test_nothing_is_lost_and_nothing_stored_twice(
     for fruit, question in zip(FRUITS, asked, strict=True):
         ann.say(f"/remember I like {fruit}")
         ann.say(question)
-    async with bot_process(tmp_path, telegram_server, model) as bot:
+    async with bot_process(tmp_path, model, telegram=telegram_server) as bot:
         await telegram_server.until(lambda: len(ann.shown) >= replies_before)
         await bot.kill()
     killed_at = len(ann.shown)
     assert killed_at < 2 * len(FRUITS)
-    async with bot_process(tmp_path, telegram_server, model):
+    async with bot_process(tmp_path, model, telegram=telegram_server):
         answers = [f"default heard: {question}" for question in asked]
         await telegram_server.until(lambda: set(answers) <= set(ann.texts), 20.0)
     with closing(Memory.open(tmp_path / "hippo.db")) as memory:

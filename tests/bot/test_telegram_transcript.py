@@ -1,4 +1,4 @@
-"""The conversation in docs/telegram.md is what a person on Telegram sees: it is played, line by line.
+"""The conversations in docs/telegram.md and in the README are what a person on Telegram sees: each is played, line by line.
 
 The model's words and the figures of the training are taken from the page; all else must come from the bot.
 """
@@ -6,6 +6,8 @@ The model's words and the figures of the training are taken from the page; all e
 from __future__ import annotations
 
 import re
+
+import pytest
 
 from bot.access import Speaker
 from tests.bot.model_server import ModelServer
@@ -36,10 +38,11 @@ async def appears(bot: OnTelegram, ann: Person, wanted: str) -> None:
         raise AssertionError(f"{wanted!r} is not among {[shown(one) for one in ann.shown]}") from None
 
 
+@pytest.mark.parametrize(("page", "number"), [("docs/telegram.md", 0), ("README.md", 1)])
 async def test_conversation_on_the_page_is_what_people_see(
-    telegram_bot: OnTelegram, model: ModelServer, ann: Person
+    telegram_bot: OnTelegram, model: ModelServer, ann: Person, page: str, number: int
 ) -> None:
-    lines = transcript("telegram.md")
+    lines = transcript(page, number)
     said_by_model = words_of_the_model(lines)
     model.answer = lambda _model, messages: said_by_model[messages[-1]["content"]]
     for line in lines:

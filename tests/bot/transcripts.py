@@ -11,7 +11,7 @@ from bot.conversation import Conversation
 from bot.memory import Memory
 from serving.adapters import adapter_name
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
 PROGRESS = re.compile(r"(?P<stage>Learning|Checking) … (?P<percent>\d+)%(?:, about (?P<left>\d+) s left)?")
 END = re.compile(
     r"Learned (?P<facts>\d+) facts in (?P<seconds>\d+) s\. Check: (?P<recalled>\d+) of (?P<recall_asked>\d+) recall "
@@ -26,12 +26,11 @@ class Line:
     text: str
 
 
-def transcript(page: str) -> list[Line]:
-    """The conversation on a page, speaker by speaker."""
-    match = re.search(r"```text\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
-    assert match
+def transcript(page: str, number: int = 0) -> list[Line]:
+    """The conversation of that number on a page, speaker by speaker."""
+    conversations = re.findall(r"```text\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     lines: list[Line] = []
-    for raw in match[1].splitlines():
+    for raw in conversations[number].splitlines():
         if raw[:1].strip():
             speaker, _, text = raw.partition(" ")
             lines.append(Line(speaker, text.strip()))

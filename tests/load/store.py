@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ from bot.memory import Memory
 from bot.memory.records import StoredFact, facts_hash
 
 FIRST_PERSON_ID = 1_000_000  # on the platform
+PRIVATE_CHATS = {"discord": 5000, "telegram": 0}  # the number of a private chat, less its person's id
+FIRST_MESSAGE = {"discord": "1", "telegram": ""}
 CREATED = "2026-01-01T00:00:00.000+00:00"
+LEDGER_DAYS = 30  # a training a night, each
+LEDGER_ROW = {"kind": "training", "device": "cpu", "seconds": 4.0, "tokens": 0, "rate_usd_per_hour": 0.1}
 MARKER = "my locker code is {marker}"
 FILLER = ("my {nth} cousin is Robin", "the {nth} book on my shelf is about sailing", "I own {n} blue pencils")
 UNLEARNED_SHARE = 6  # one fact in so many is still pending
@@ -42,13 +47,30 @@ def fill(path: Path, people: int, facts_each: int, platform: str) -> None:
             {"id": user_id(person), "assistant_name": "Hippo", "created": CREATED} for person in range(people)
         )
         db.table("identities").insert_all(
-            {"platform": platform, "platform_user_id": str(platform_id(person)), "user_id": user_id(person)}
+            {
+                **{"platform": platform, "platform_user_id": str(platform_id(person)), "user_id": user_id(person)},
+                **{"place": _private_chat(platform, person), "cursor": FIRST_MESSAGE[platform], "seen": CREATED},
+            }
             for person in range(people)
         )
         db.table("facts").insert_all(_facts(people, facts_each), batch_size=5000)
         db.table("adapters").insert_all(_adapters(people, facts_each), batch_size=1000)
+        db.table("ledger").insert_all(_ledger(people), batch_size=5000)
     db.execute("analyze")
     db.close()
+
+
+def _private_chat(platform: str, person: int) -> str:
+    return str(platform_id(person) + PRIVATE_CHATS[platform])
+
+
+def _ledger(people: int) -> Iterator[dict[str, Any]]:
+    """The costs of the last month's nights."""
+    now = datetime.now(UTC)
+    for day in range(LEDGER_DAYS, 0, -1):
+        created = (now - timedelta(days=day, hours=-1)).isoformat(timespec="milliseconds")
+        for person in range(people):
+            yield {"user_id": user_id(person), "cost_usd": 0.0001, "created": created, **LEDGER_ROW}
 
 
 def user_id(person: int) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-import trainer.bench
 from tests.trainer.conftest import ROOT
+from trainer import bench_measure
 from trainer.__main__ import app
-from trainer.bench import Clock, flop_per_user
+from trainer.bench_measure import Clock, flop_per_user
 from trainer.bench_shapes import random_base, random_users
 from trainer.bench_table import rows
 from trainer.engine import Progress
@@ -57,14 +57,14 @@ def test_both_engines_in_one_run(tmp_path: Path) -> None:
 
 
 def test_a_run_that_fails_is_named_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measure = trainer.bench.measure_stacked
+    measure = bench_measure.measure
 
     def first_fails(held: Any, row: Any) -> dict[str, Any]:
         if row.name == "asked for":
             raise RuntimeError("no such kernel")
         return measure(held, row)
 
-    monkeypatch.setattr(trainer.bench, "measure_stacked", first_fails)
+    monkeypatch.setattr(bench_measure, "measure", first_fails)
     out = tmp_path / "out.json"
     options = ["--shape", "tiny", "--device", "cpu", "--epochs", "1", "--sweep", "1", "--json", str(out)]
     assert CliRunner().invoke(app, ["bench", *options]).exit_code == 1
@@ -98,12 +98,23 @@ def test_flop_are_those_of_the_products() -> None:
 
 def test_the_time_of_fewer_epochs_is_scaled_but_not_the_fixed_part(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 3.0, 4.0, 5.0, 7.0])
-    monkeypatch.setattr("trainer.bench.time.monotonic", lambda: next(now))
-    clock = Clock(scale=5.0)
+    monkeypatch.setattr("trainer.bench_measure.time.monotonic", lambda: next(now))
+    clock = Clock(1, 5)
     for step in (1, 2, 3):
         clock.tick(Progress("user", step, 3, 0.1))
     clock.stop()
     assert (clock.fixed, clock.seconds) == (4.0, 4.0 + 3.0 * 5)
+
+
+def test_epochs_left_out_last_as_long_as_the_last_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 10.0, 20.0, 21.0, 22.0, 22.0])
+    monkeypatch.setattr("trainer.bench_measure.time.monotonic", lambda: next(now))
+    clock = Clock(2, 5)
+    for step in (1, 2, 3, 4):
+        clock.tick(Progress("user", step, 4, 0.1))
+    clock.stop()
+    first_step = 4.0  # the mean of the others, of which 22 s leave 6 for what is fixed
+    assert (clock.fixed, clock.seconds) == (22.0 - first_step - 12.0, 22.0 + 3 * 2.0)
 
 
 def test_every_row_of_the_table_has_a_name_of_its_own() -> None:
@@ -111,11 +122,50 @@ def test_every_row_of_the_table_has_a_name_of_its_own() -> None:
     assert len(names) == len(set(names)) > 15
 
 
+@pytest.mark.slow
+def test_rows_of_the_table_can_be_run_alone_and_shown_later(tmp_path: Path) -> None:
+    out = bench(tmp_path, "--users", "0", "--epochs", "1", "--rows", "2 users;1 users")
+    assert [run["users_per_step"] for run in out["runs"]] == [2, 1]
+    shown = subprocess.run(
+        [sys.executable, "-m", "trainer.bench_table", str(tmp_path / "out.json"), str(tmp_path / "plot.png")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert shown.stdout.count("\n| ") == 3, shown.stderr
+    assert (tmp_path / "plot.png").is_file()
+    wrong = CliRunner().invoke(app, ["bench", "--shape", "tiny", "--device", "cpu", "--rows", "3 users"])
+    assert "there are: 8 users; 1 users" in " ".join(wrong.output.replace("│", " ").split())
+
+
+def test_a_run_that_is_cut_off_leaves_what_it_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = bench_measure.measure
+
+    def cut_off(held: Any, row: Any) -> dict[str, Any]:
+        if row.name == "2 users":
+            raise KeyboardInterrupt
+        return measure(held, row)
+
+    monkeypatch.setattr(bench_measure, "measure", cut_off)
+    out = tmp_path / "out.json"
+    options = ["--users", "0", "--epochs", "1", "--sweep", "1,2", "--json", str(out)]
+    assert CliRunner().invoke(app, ["bench", "--shape", "tiny", "--device", "cpu", *options]).exit_code
+    assert [run["name"] for run in json.loads(out.read_text())["runs"]] == ["1 users"]
+
+
+def test_a_profile_names_what_a_step_spends_its_time_on(tmp_path: Path) -> None:
+    out = bench(tmp_path, "--users", "2", "--epochs", "1", "--profile")
+    found = out["profile"]
+    assert found["steps"] == 8
+    assert 0 < found["busy_ms"] == pytest.approx(sum(one["ms"] for one in found["kernels"]))
+    assert "aten::baddbmm_" in [one["name"] for one in found["kernels"]]
+
+
 def test_training_needs_nothing_of_the_bot() -> None:
     """A rented card has torch, transformers, peft and typer, and not what the bot and the store are made of."""
     block = (
         "import sys; sys.modules.update(dict.fromkeys(['bot', 'spacy', 'pydantic_settings', 'sqlite_utils', 'httpx']))"
     )
-    names = "trainer.bench, trainer.bench_shapes, trainer.stacked, trainer.qlora, trainer.base"
+    names = "trainer.bench, trainer.bench_profile, trainer.bench_shapes, trainer.stacked, trainer.qlora, trainer.base"
     done = subprocess.run([sys.executable, "-c", f"{block}; import {names}"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

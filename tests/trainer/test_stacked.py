@@ -16,7 +16,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from tests.trainer.conftest import MakeUsers, examples
-from trainer import kept_lower, slot_adamw, slot_dropout, stacked, stacked_model
+from trainer import elementwise, kept_lower, slot_adamw, stacked
 from trainer.base import LoadedBase, load
 from trainer.dataset import Example
 from trainer.engine import Progress, Trained, UserExamples, data_order, encode_all, learning_rates
@@ -302,26 +302,26 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     assert both == pytest.approx(0.04, abs=0.01), "the next place of use has its own"
     users = ((first[0] == 0) & (first[1] == 0)).float().mean()
     assert users == pytest.approx(0.04, abs=0.01), "and so has the next user"
-    assert torch.equal(slot_dropout.times(like, dropout._pool, places[0]), first), "what is compiled is the same"
 
 
-def test_compiled_parts_equal_the_plain_ones(llama_base: LoadedBase) -> None:
+def test_swiglu_and_its_gradients_are_torchs() -> None:
     torch.manual_seed(0)
     gate, up, d_out = (torch.randn(2, 5, 8, requires_grad=grad) for grad in (True, True, False))
     expected = torch.nn.functional.silu(gate) * up
     expected.backward(d_out)
-    made = stacked_model.Swiglu.apply(gate.detach().requires_grad_(), up.detach())
+    again = [one.detach().requires_grad_() for one in (gate, up)]
+    made = elementwise.swiglu(*again)
     torch.testing.assert_close(made, expected)
-    d_gate, d_up = stacked_model._swiglu_backward(d_out, gate.detach(), up.detach())
-    torch.testing.assert_close(d_gate, gate.grad)
-    torch.testing.assert_close(d_up, up.grad)
+    made.backward(d_out)
+    torch.testing.assert_close(again[0].grad, gate.grad)
+    torch.testing.assert_close(again[1].grad, up.grad)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_update_of_many_slots_equals_torchs_adamw_on_each(
     llama_base: LoadedBase, recipe: Recipe, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(slot_adamw.STRETCH, "cpu", 1000)
+    monkeypatch.setitem(elementwise.STRETCH, "cpu", 1000)
     llama_base.model.to(dtype)
     recipe = replace(recipe, weight_decay=0.1)
     stack = LoraStack(llama_base.model, recipe, 3)
@@ -349,16 +349,6 @@ def test_the_update_of_many_slots_equals_torchs_adamw_on_each(
     for row, one in zip(stack.master, theirs, strict=True):
         torch.testing.assert_close(row, one.detach())
     assert torch.equal(stack.working[:2], stack.master[:2].to(dtype))
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # of torch, in its own compiler
-def test_compiled_training_is_training(llama_base: LoadedBase, recipe: Recipe, make_users: MakeUsers) -> None:
-    recipe = replace(recipe, dropout=0.1)
-    compiled = run(llama_base, make_users(5, 9, 6, run="compiled"), recipe, Options(2, fused=True))
-    plain = run(llama_base, make_users(5, 9, 6, run="plain"), recipe, Options(2, fused=False))
-    for one, other in zip(compiled, plain, strict=True):
-        assert_same(one, other)
 
 
 def test_progress_counts_every_step_of_every_user(
