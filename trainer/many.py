@@ -208,6 +208,7 @@ def _make(count: int, tasks: Path | None, recipe: Recipe, seed: int) -> list[Use
     """Users with as much of everything as the recipe gives a real one."""
     from serving.primers import SHIPPED
     from trainer import many_users, prime
+    from trainer.dataset import Replay
     from trainer.primer_tasks import Sampling
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -216,7 +217,7 @@ def _make(count: int, tasks: Path | None, recipe: Recipe, seed: int) -> list[Use
             prime.prepare(tasks)
         prepared, far = prime.read(tasks)
     _, kept_out = prime.split(prepared)
-    replay = [(question, said) for question, said in json.loads((SHIPPED / "replay.json").read_text(encoding="utf-8"))]
+    replay = [Replay(*one) for one in json.loads((SHIPPED / "replay.json").read_text(encoding="utf-8"))]
     mix = recipe.mix
     sampling = Sampling(
         *(mix.phrasings_per_fact, mix.near_per_fact, mix.far, mix.pending, mix.identity, mix.replay), ASKED_PER_ITEM

@@ -15,7 +15,7 @@ from bot.fact_words import PEOPLE, PETS
 from bot.facts import Fact, understand
 from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from trainer import negatives
-from trainer.dataset import Example
+from trainer.dataset import Example, Replay
 from trainer.negatives import NOT_TOLD
 from trainer.primer_tasks import Item, Sampling, item_of, made_up_user
 
@@ -49,7 +49,7 @@ class User:
 def make(
     count: int,
     kept_out: Sequence[Item],
-    replay: Sequence[tuple[str, str]],
+    replay: Sequence[Replay],
     far: Sequence[tuple[str, frozenset[str]]],
     sampling: Sampling,
     seed: int = 0,

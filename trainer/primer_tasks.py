@@ -74,7 +74,7 @@ class Item:
 class MadeUpUser:
     taught: list[Example]
     asked: list[Example]
-    items: list[Item]
+    items: Sequence[Item]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ def made_up_user(
     own: Sequence[Item],
     pending: Sequence[Item],
     strangers: Sequence[Item],
-    replay: Sequence[tuple[str, str]],
+    replay: Sequence[Replay],
     far: Sequence[tuple[str, frozenset[str]]],
     sampling: Sampling,
     rng: random.Random,
@@ -243,9 +243,9 @@ def _asked(
         asked.append(_answered(noted, question, said, item.notes, "pending", rng))
         asked.append(_never_told(noted, rng.choice(item.not_told), item.notes, rng))
     for item in strangers:
-        here = rng.random() < 0.8
-        known = recalled if here else recalled + in_prompt
-        asked.append(_never_told(system if here else noted, rng.choice(item.asked)[0], known, rng))
+        bare = rng.random() < 0.8
+        known = recalled if bare else recalled + in_prompt
+        asked.append(_never_told(system if bare else noted, rng.choice(item.asked)[0], known, rng))
     asked += [_never_told(system, question, recalled, rng) for question in distant[: len(distant) // 4]]
     asked += [one.example(system) for one in rng.sample(list(replay), min(len(replay), 8))]
     return asked
