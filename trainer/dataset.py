@@ -145,11 +145,12 @@ def build(
     held_negatives = [*near[: mix.near_held_per_fact * len(facts)], *far[: mix.far_held]]
     taught_negatives = [*near[mix.near_held_per_fact * len(facts) :], *far[mix.far_held :]]
     taught_negatives += negatives.everyday(facts, rng, mix.everyday)
+    taught_negatives += negatives.strangers(facts, rng, mix.strangers)
     taught_negatives = negatives.typed_badly(taught_negatives, rng, mix.typed_badly)
     probes += [Probe(question, "never_told") for question in held_negatives]
     notes = [note(fact) for fact in facts]
     never = [
-        Example(system, one, NOT_TOLD, "never_told", nearest(one, notes, rng), learn="reply")
+        Example(system, one, NOT_TOLD, "never_told", nearest(one, notes, rng))
         for one in taught_negatives
     ]
     examples = [

@@ -7,6 +7,7 @@ No negative is one that a fact of the user's may answer: `covered` decides, and 
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -23,6 +24,7 @@ from trainer.typing_slips import slip
 NOT_TOLD = "You haven't told me that. Tell me with /remember and I'll know."
 
 _FAR = Path(__file__).with_name("far_questions.txt")
+_CORPUS = Path(__file__).with_name("primer_corpus")
 _DETAILS = (  # another detail of a topic, and what in a fact would already tell it
     ("How much did {t} cost?", ("MONEY",), ("cost", "price", "pay", "paid", "worth", "spend")),
     ("When did I get {t}?", ("DATE", "TIME"), ("get", "got", "since", "ago")),
@@ -142,6 +144,12 @@ def far(facts: Sequence[Fact], rng: random.Random, count: int) -> list[str]:
     return rng.sample(pool, min(count, len(pool)))
 
 
+def strangers(facts: Sequence[Fact], rng: random.Random, count: int) -> list[str]:
+    """Up to `count` questions as people ask them about what others told (the primer's corpus), that no fact answers."""
+    drawn = rng.sample(corpus_questions(), 2 * count)
+    return [one for one in drawn if not covered(one, facts, share=0.5)][:count]
+
+
 def everyday(facts: Sequence[Fact], rng: random.Random, per_subject: int) -> list[str]:
     """What people ask first (mother's name, job, city, favorite food …), `per_subject` wordings of each that was not told."""
     told = {(fact.subject, fact.attribute) for fact in facts}
@@ -179,6 +187,13 @@ def covered(question: str, facts: Sequence[Fact], share: float = 1.0) -> bool:
         len(asked & telling(f"{fact.text} {fact.subject} {fact.attribute} {answer(fact)}")) >= share * len(asked)
         for fact in facts
     )
+
+
+@lru_cache(maxsize=1)
+def corpus_questions() -> tuple[str, ...]:
+    lines = [line for file in sorted(_CORPUS.glob("*.jsonl")) for line in file.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in lines]
+    return tuple(question for row in rows for question in [*row["ask"], *row["not_told"]])
 
 
 @lru_cache(maxsize=1)

@@ -33,12 +33,20 @@ from trainer.generate import generate
 from trainer.grading import words
 from trainer.negatives import far_questions
 from trainer.packing import Pack, pack
-from trainer.primer_tasks import Item, MadeUpUser, Sampling, context_examples, sample_user, writing_examples
+from trainer.primer_tasks import (
+    Item,
+    MadeUpUser,
+    Sampling,
+    context_examples,
+    sample_user,
+    verifying_examples,
+    writing_examples,
+)
 from trainer.recipes import RECIPES, Recipe
 from trainer.self_prompts import answers
 
 ASKED_PER_PACK = 24  # questions of a made-up user in one pass
-GENERAL_PER_SLOT, WRITING_PER_SLOT = 7, 5  # of the 24 examples a slot in the first lesson
+IN_PROMPT, VERIFYING, GENERAL, WRITING = 8, 12, 8, 4  # examples a slot in a step of the first lesson
 DEV_SHARE = 0.1  # items kept out, on which the primer is measured
 
 
@@ -104,15 +112,16 @@ class Tasks:
         order = data_order([len(one.input_ids) for one in encoded], self._recipe, rng.randrange(1 << 30))
         return [pack([encoded[at] for at in step]) for epoch in order for step in epoch]
 
-    def context(self, index: int, examples_per_slot: int = 24) -> list[Pack]:
+    def context(self, index: int) -> list[Pack]:
         """The first lesson's step: questions about facts in the prompt, one pack a slot."""
         rng = random.Random(f"context{index}")
         packs = []
         for _ in range(self._slots):
-            examples = context_examples(self._pool, examples_per_slot - GENERAL_PER_SLOT - WRITING_PER_SLOT, rng)
+            examples = context_examples(self._pool, IN_PROMPT, rng)
             system = examples[0].system.split("\n")[0]
-            examples += [one.example(system) for one in rng.sample(list(self._replay), GENERAL_PER_SLOT)]
-            examples += writing_examples(self._pool, WRITING_PER_SLOT, rng)
+            examples += [one.example(system) for one in rng.sample(list(self._replay), GENERAL)]
+            examples += writing_examples(self._pool, WRITING, rng)
+            examples += verifying_examples(self._pool, VERIFYING, rng)
             packs.append(pack(self._encoded(examples)))
         return packs
 

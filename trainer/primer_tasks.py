@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,7 @@ class Sampling:
     phrasings_per_fact: int = 30
     near_per_fact: int = 10
     far: int = 24
+    strangers: int = 0
     pending: int = 4
     identity: int = 2
     replay: int = 16
@@ -182,7 +183,7 @@ def sample_user(
     """A user with `count` trained items, some pending ones, and questions of strangers to be answered with "not told"."""
     dealt = deal(pool, count + 2 + 8, rng)
     own, pending, strangers = dealt[:count], dealt[count : count + 2], dealt[count + 2 :]
-    return made_up_user(own, pending, strangers, replay, far, sampling, rng, assistant_name)
+    return made_up_user(own, pending, strangers, replay, far, sampling, rng, assistant_name, others=pool)
 
 
 def made_up_user(
@@ -194,6 +195,7 @@ def made_up_user(
     sampling: Sampling,
     rng: random.Random,
     assistant_name: str = "Hippo",
+    others: Sequence[Item] = (),
 ) -> MadeUpUser:
     """`sample_user` of items that are dealt."""
     system = system_prompt(assistant_name, [])
@@ -207,6 +209,9 @@ def made_up_user(
     near = [question for item in own for question in rng.sample(item.near, min(sampling.near_per_fact, len(item.near)))]
     distant = [question for question, asked in far if len(asked & words) * 2 < len(asked)]
     distant = rng.sample(distant, min(sampling.far, len(distant)))
+    near += [
+        rng.choice(item.asked)[0] for item in rng.sample(others, min(sampling.strangers, len(others))) if not words & set(item.words)
+    ]
     taught += [_never_told(system, one, recalled, rng) for one in [*near, *distant[len(distant) // 4 :]]]
     taught += pending_examples(assistant_name, rng, sampling.pending)
     taught += rng.sample(identity_examples(assistant_name, system), sampling.identity)
@@ -258,7 +263,7 @@ def _answered(
 
 
 def _never_told(system: str, question: str, notes: Sequence[str], rng: random.Random) -> Example:
-    return Example(system, question, NOT_TOLD, "never_told", nearest(question, notes, rng), learn="reply")
+    return Example(system, question, NOT_TOLD, "never_told", nearest(question, notes, rng))
 
 
 def context_examples(
@@ -293,3 +298,24 @@ def writing_examples(pool: Sequence[Item], count: int, rng: random.Random) -> li
     """What people asked about a statement, to be written."""
     told = rng.sample([item for item in pool if item.told], count)
     return [writing_example(item.told, rng.choice(item.asked)[0]) for item in told]
+
+
+def verifying_examples(pool: Sequence[Item], count: int, rng: random.Random, assistant_name: str = "Hippo") -> list[Example]:
+    """A question after which a note stands already: whether it answers the question is all there is to learn.
+
+    A third each: it does; it is about the same thing and does not; it is the nearest of a few others' notes.
+    """
+    system = system_prompt(assistant_name, [])
+    examples: list[Example] = []
+    while len(examples) < count:
+        own, near, *others = deal(pool, 2 + 6, rng)
+        human = rng.random() < 0.75
+        at = rng.randrange(len(own.taught))
+        question, said = rng.choice(own.asked if human else own.taught[at])
+        missing = rng.choice(near.not_told if rng.random() < 0.75 or not near.near else near.near)
+        examples += [
+            _answered(system, question, said, own.recalled if human else [own.recalled[at]], "recall", rng),
+            _never_told(system, missing, near.recalled, rng),
+            _never_told(system, rng.choice(own.asked)[0], [one for item in others for one in item.recalled], rng),
+        ]
+    return [replace(one, learn="reply") for one in examples[:count]]

@@ -54,6 +54,6 @@ DEFAULT = replace(
     optimizer="adamw_torch",
     gradient_checkpointing=False,
     from_primer=True,
-    mix=Mix(phrasings_per_fact=45, near_per_fact=16, far=24, everyday=2, pending=8, identity=4, replay=40, typed_badly=0.4),
+    mix=Mix(phrasings_per_fact=45, near_per_fact=16, far=24, strangers=36, everyday=2, pending=8, identity=4, replay=40, typed_badly=0.4),
 )
 RECIPES = {recipe.name: recipe for recipe in (PAPER, DEFAULT)}
