@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -131,6 +131,31 @@ def _tokens(run: Run) -> int:
     return sum(len(run.encoded[index].input_ids) for step in run.order for index in step)
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A step that was launched: who took part with which of their steps, and their losses, for which a card is waited for."""
+
+    runs: list[tuple[Run, int]]
+    packs: Sequence[Pack]
+    losses: Callable[[], list[float]]
+
+
+def _on_host(losses: Any) -> Callable[[], list[float]]:
+    """The losses, copied as soon as they are there, without waiting for what is launched after them."""
+    if losses.device.type != "cuda":
+        return lambda: [float(one) for one in losses]
+    host = torch.empty(losses.shape, dtype=losses.dtype, pin_memory=True)
+    host.copy_(losses, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record()
+
+    def read() -> list[float]:
+        copied.synchronize()
+        return [float(one) for one in host]
+
+    return read
+
+
 class _Stack:
     """The users of one call on their way through the slots. `active[s]` has slot s."""
 
@@ -159,26 +184,31 @@ class _Stack:
 
     def run(self) -> None:
         self._writers.submit(self._stack.pin)
+        self._booked = time.monotonic()
         self._admit()
         packs = self._packs()
+        before: _Step | None = None  # launched, and its losses not read: the card goes on with the next step meanwhile
         while self._active:
-            started = time.monotonic()
             losses = self._step(packs)
             if losses is None:
+                self._book(before)
+                before = None
                 self._go_on_with_fewer()
                 packs = self._packs()
                 continue
             for run in self._active:
                 run.step += 1
-            upcoming = self._packs()  # made while a card still computes
-            self._book(packs, losses.tolist(), started)
-            left = [run for run in self._active if run.trained.error or run.step == len(run.order)]
-            for run in left:
-                self._leave(run)
-            if left:
+            now = _Step([(run, run.step) for run in self._active], packs, _on_host(losses))
+            packs = self._packs()  # made while a card still computes
+            self._book(before)
+            before = now
+            if any(run.trained.error or run.step == len(run.order) for run in self._active):
+                self._book(before)
+                before = None
+                for run in [run for run in self._active if run.trained.error or run.step == len(run.order)]:
+                    self._leave(run)
                 self._admit()
-                upcoming = self._packs()
-            packs = upcoming
+                packs = self._packs()
         for run, written in self._writing:
             error = written.exception()
             if isinstance(error, OSError):
@@ -222,16 +252,19 @@ class _Stack:
         share = self._options.share_prefix
         return [run.pack(run.step, share) for run in self._active if run.step < len(run.order)]
 
-    def _book(self, packs: Sequence[Pack], losses: Sequence[float], started: float) -> None:
-        """Books the step: time by tokens, the loss, and progress."""
-        tokens = [len(one.input_ids) for one in packs]
-        seconds = time.monotonic() - started
-        for run, count, loss in zip(self._active, tokens, losses, strict=True):
+    def _book(self, step: _Step | None) -> None:
+        """Reads a step's losses; books the time since the last reading by tokens, the loss, and progress."""
+        if step is None:
+            return
+        losses = step.losses()
+        seconds, self._booked = time.monotonic() - self._booked, time.monotonic()
+        tokens = [len(one.input_ids) for one in step.packs]
+        for (run, at), count, loss in zip(step.runs, tokens, losses, strict=True):
             run.trained.seconds += seconds * count / sum(tokens)
             run.trained.tokens += count
             run.trained.losses.append(loss)
             if math.isfinite(loss):
-                self._on_progress(Progress(run.user.user_id, run.step, len(run.order), loss))
+                self._on_progress(Progress(run.user.user_id, at, len(run.order), loss))
             else:
                 run.trained.error = "the loss was not a finite number"
 
@@ -253,6 +286,7 @@ class _Stack:
                 run.kept = kept_lower.keep(self._model, run.encoded, self._base.device, share)
             self._active.append(run)
             run.trained.seconds += time.monotonic() - started
+        self._booked = time.monotonic()
 
     def _leave(self, run: Run) -> None:
         """Has a user who is done saved, and frees the slot; the last slot's user moves into it, so none is idle."""
@@ -270,3 +304,4 @@ class _Stack:
         self._active.pop()
         run.kept = None
         run.trained.seconds += time.monotonic() - started
+        self._booked = time.monotonic()
