@@ -84,6 +84,7 @@ def once() -> None:
         jobs = 0
         while not stop.is_set() and (done := worker.work_once()):
             jobs += done
+        worker.tidy_up()
         console.print(f"{jobs} jobs done.")
 
 

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 LEARNING_SHARE = 0.85  # of the whole job; checking is the rest
 REPORT_SECONDS = 0.5  # between two reports of a job's progress
-TIDY_SECONDS = 30.0  # between two rounds of tidying while idle
+TIDY_SECONDS = 30.0  # between two rounds of tidying, at least
 UNLOAD_TIMEOUT_SECONDS = 5.0
 ENGINES = {"stacked": stacked.train, "trl": qlora.train}
 
@@ -102,11 +102,12 @@ class Worker:
         tidied = time.monotonic()
         while not self._stop.is_set():
             try:
-                if self.work_once():
-                    continue
+                worked = self.work_once()
                 if time.monotonic() - tidied > TIDY_SECONDS:
                     self._tidy()
                     tidied = time.monotonic()
+                if worked:
+                    continue
             except sqlite3.OperationalError as error:  # disk full, or locked for longer than anyone should
                 log.error("the store cannot be used now: %s", error)
             self._stop.wait(self._settings.poll_seconds)
@@ -136,10 +137,23 @@ class Worker:
                 release_memory()  # the card is the model server's again
         return len(jobs)
 
+    def tidy_up(self) -> None:
+        """Waits until no reply can use a retired adapter any more, and leaves none of them on disk."""
+        adapters = self._memory.adapters
+        while adapters.served_names(self._in_use_seconds) - adapters.served_names(0):
+            if self._stop.wait(self._settings.poll_seconds):
+                break
+        self._tidy()
+
+    @property
+    def _in_use_seconds(self) -> float:
+        """For how long after its end a reply under way may still use an adapter."""
+        return 2 * self._serving.answer_timeout_seconds
+
     def _tidy(self) -> None:
         """Deletes expired turns; unloads and deletes retired adapters once the replies that use them must be done."""
         self._memory.turns.expire()
-        keep = self._memory.adapters.served_names(retired_within_seconds=2 * self._serving.answer_timeout_seconds)
+        keep = self._memory.adapters.served_names(retired_within_seconds=self._in_use_seconds)
         for name in adapter_folders.remove_others(self._serving.adapters_dir, keep):
             log.info("adapter %s removed", name)
             try:
@@ -349,6 +363,10 @@ class Worker:
                 }
                 if against:
                     self._memory.adapters.reject(adapter.id, scores.as_dict())
+                    if self._memory.facts.any_forgotten(job.user_id):  # and the earlier adapter still knows it
+                        self._memory.adapters.retire_live(job.user_id)
+                        self._memory.facts.purge_forgotten(job.user_id)
+                        result["earlier_adapter"] = "deleted"
                     self._end_job(job, "rejected", result, against)
                 elif adapter.fact_ids - {stored.id for stored in self._memory.facts.active(job.user_id)}:
                     # forgotten, replaced or undone while it was learned: it must be in no weight, so learn again
