@@ -1,7 +1,7 @@
 """`python -m trainer`: the worker, and the nightly run at the hour set. `once` does what is due now and ends.
 
 Stops cleanly on SIGTERM and SIGINT: the batch in hand is handed back, and taken up at the next start. The other
-commands (`evaluate`, `bench`, `prime`, `demo`) are imported when they are asked for.
+commands (`ELSEWHERE`) are imported when they are asked for.
 """
 
 from __future__ import annotations
@@ -36,7 +36,13 @@ from trainer.settings import TrainerSettings
 if TYPE_CHECKING:
     from trainer.worker import Worker
 
-ELSEWHERE = ("bench", "demo", "evaluate", "prime")  # each is `command` in the module of its name
+ELSEWHERE = {  # command → the module whose `command` it is
+    "bench": "bench",
+    "demo": "demo",
+    "evaluate": "evaluate",
+    "phrasings": "phrasings_report",
+    "prime": "prime",
+}
 
 console = Console(stderr=True, soft_wrap=True)
 log = logging.getLogger("trainer")
@@ -52,7 +58,7 @@ class LazyGroup(TyperGroup):
         if cmd_name not in ELSEWHERE:
             return super().get_command(ctx, cmd_name)
         single = typer.Typer(add_completion=False)
-        single.command(cmd_name)(importlib.import_module(f"trainer.{cmd_name}").command)
+        single.command(cmd_name)(importlib.import_module(f"trainer.{ELSEWHERE[cmd_name]}").command)
         return typer.main.get_command(single)
 
 
