@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,23 +75,35 @@ class Rules:
             rng.shuffle(tier)
             for one in tier:
                 question = one.question[:1].upper() + one.question[1:] if one.family != "fragment" else one.question
-                if _key(question) not in found:
-                    kept_one = found[_key(question)] = Phrasing(question, one.answer, one.family)
+                if same_question(question) not in found:
+                    kept_one = found[same_question(question)] = Phrasing(question, one.answer, one.family)
                     families.setdefault(one.family, []).append(kept_one)
         kept = [one for family, members in families.items() for one in members[: QUOTAS[family]]]
         spare = [one for family, members in families.items() for one in members[QUOTAS[family] :]]
         wanted = MIN_PHRASINGS - QUOTAS["typed_badly"] - len(kept)
         kept += spare[: max(wanted, 0)]
-        typed: dict[str, Phrasing] = {}
-        sources = [one for one in kept if one.family not in ("yes", "no", "fragment")] or kept
-        for _ in range(200):
-            if len(typed) >= max(QUOTAS["typed_badly"], MIN_PHRASINGS - len(kept)):
-                break
-            right = rng.choice(sources)
-            typo = slip(right.question, rng)
-            if typo.casefold() not in typed and all(typo.casefold() != one.question.casefold() for one in kept):
-                typed[typo.casefold()] = Phrasing(typo, right.answer, "typed_badly")
-        return kept + list(typed.values())
+        return kept + typed_badly(kept, max(QUOTAS["typed_badly"], MIN_PHRASINGS - len(kept)), rng)
+
+
+def typed_badly(phrasings: Sequence[Phrasing], count: int, rng: random.Random) -> list[Phrasing]:
+    """`count` of the phrasings with slips, different from all of them."""
+    taken = {one.question.casefold() for one in phrasings}
+    sources = [one for one in phrasings if one.family not in ("yes", "no", "fragment")] or phrasings
+    typed: list[Phrasing] = []
+    for _ in range(200 if sources else 0):
+        if len(typed) >= count:
+            break
+        right = rng.choice(sources)
+        typo = slip(right.question, rng)
+        if typo.casefold() not in taken:
+            taken.add(typo.casefold())
+            typed.append(Phrasing(typo, right.answer, "typed_badly"))
+    return typed
+
+
+def same_question(question: str) -> str:
+    """What is left of a question where case and punctuation do not count: equal for questions that are the same."""
+    return re.sub(r"[^a-z0-9]+", " ", question.lower().replace("'", "")).strip()
 
 
 def answer(fact: Fact) -> str:
@@ -259,7 +271,3 @@ def _inside(text: str) -> str:
     first = parse(text)[0]
     keeps = first.pos_ == "PROPN" or first.ent_type_ in ("PERSON", "GPE", "ORG") or first.lower_ in ("i", "i'm", "i've")
     return text if keeps and first.lower_ not in ("your", "you") else text[:1].lower() + text[1:]
-
-
-def _key(question: str) -> str:
-    return re.sub(r"[^a-z0-9]+", " ", question.lower().replace("'", "")).strip()

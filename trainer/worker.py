@@ -33,6 +33,8 @@ from trainer import check, gate, qlora, stacked
 from trainer.base import LoadedBase, load, pick_device, release_memory
 from trainer.dataset import Dataset, build
 from trainer.engine import Progress, Trained, UserExamples
+from trainer.model_phrasings import generator_for
+from trainer.phrasings import Generator, Rules
 from trainer.primer import replay_pairs, start_folder
 from trainer.recipes import RECIPES
 from trainer.settings import TrainerSettings
@@ -86,6 +88,7 @@ class Worker:
         self._recipe = RECIPES[settings.recipe]
         self._name = f"{os.uname().nodename}-{os.getpid()}"
         self._base: LoadedBase | None = None
+        self._generator: Generator = Rules()
 
     def recover(self) -> None:
         """Clears what a killed worker left: staged candidates, folders never committed, leases. No other may run."""
@@ -194,6 +197,7 @@ class Worker:
 
     def _do(self, jobs: Sequence[Job]) -> None:
         base = self._loaded(jobs)
+        self._generator = generator_for(self._settings, self._serving, base.path, self._go_on)
         candidates: list[Candidate] = []
         for job in jobs:
             with self._alone(job):
@@ -207,14 +211,18 @@ class Worker:
     @contextmanager
     def _alone(self, job: Job) -> Iterator[None]:
         """What goes wrong with one user's job ends that job, and no other of the batch."""
-        if self._stop.is_set():
-            raise Stopped
+        self._go_on()
         try:
             yield
         except LostJob:
             log.warning("job %d is not ours any more", job.id)
         except Exception as error:  # noqa: BLE001 - the boundary of one job
             self._fail(job, error)
+
+    def _go_on(self) -> None:
+        """Raises `Stopped` once the process is asked to stop."""
+        if self._stop.is_set():
+            raise Stopped
 
     def _fail(self, job: Job, error: Exception) -> None:
         """Ends a job with a sentence; the log gets where it happened, not the error's text, which may quote data."""
@@ -252,6 +260,7 @@ class Worker:
             seed=self._settings.seed,
             replay=replay_pairs(base, self._settings.data_dir / "base"),
             mix=self._recipe.mix,
+            generator=self._generator,
         )
         adapter = self._memory.adapters.reserve(job.user_id, facts, base.ref, adapter_folders.adapter_name)
         return Candidate(job, facts, dataset, adapter, self._settings.staging_dir / adapter.name)
@@ -265,8 +274,7 @@ class Worker:
         reported: dict[str, float] = {}
 
         def on_progress(progress: Progress) -> None:
-            if self._stop.is_set():
-                raise Stopped
+            self._go_on()
             now = time.monotonic()
             if now - reported.get(progress.user_id, 0.0) < REPORT_SECONDS and progress.step < progress.steps:
                 return
