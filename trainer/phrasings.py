@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Protocol
 
 from bot.fact_words import PETS
@@ -29,7 +30,7 @@ _TOPIC_TEMPLATES = {
     "about": (
         "Tell me about {t}.", "What do you know about {t}?", "What did I tell you about {t}?", "What did I say about {t}?",
         "Do you remember anything about {t}?", "What's the story with {t}?", "What have I mentioned about {t}?",
-        "What do you have on {t}?", "What comes to your mind about me and {t}?", "Fill me in on {t}.", "What was that about {t}?",
+        "Fill me in on {t}.", "What was that about {t}?",
     ),
     "indirect": (
         "Can you remind me about {t}?", "Could you tell me what I said about {t}?", "What was it again about {t}?",
@@ -71,13 +72,11 @@ class Rules:
         found: dict[str, Phrasing] = {}
         said = answer(fact)
         families: dict[str, list[Phrasing]] = {}
-        for tier in (list(_close(fact, said, rng)), list(_loose(fact, said))):  # what is nearer fills a family first
-            rng.shuffle(tier)
-            for one in tier:
-                question = one.question[:1].upper() + one.question[1:] if one.family != "fragment" else one.question
-                if same_question(question) not in found:
-                    kept_one = found[same_question(question)] = Phrasing(question, one.answer, one.family)
-                    families.setdefault(one.family, []).append(kept_one)
+        for one in _in_turns(list(_close(fact, said, rng)), list(_loose(fact, said)), rng):
+            question = one.question[:1].upper() + one.question[1:] if one.family != "fragment" else one.question
+            if same_question(question) not in found:
+                found[same_question(question)] = Phrasing(question, one.answer, one.family)
+                families.setdefault(one.family, []).append(found[same_question(question)])
         kept = [one for family, members in families.items() for one in members[: QUOTAS[family]]]
         spare = [one for family, members in families.items() for one in members[QUOTAS[family] :]]
         wanted = MIN_PHRASINGS - QUOTAS["typed_badly"] - len(kept)
@@ -144,6 +143,15 @@ def accepted(fact: Fact) -> list[str]:
     return [said]
 
 
+def _in_turns(close: list[Phrasing], loose: list[Phrasing], rng: random.Random) -> Iterator[Phrasing]:
+    """Both shuffled, one of each in turn within a family: neither crowds the other out of it."""
+    for family in QUOTAS:
+        both = [[one for one in part if one.family == family] for part in (close, loose)]
+        for part in both:
+            rng.shuffle(part)
+        yield from (one for pair in zip_longest(*both) for one in pair if one is not None)
+
+
 def _close(fact: Fact, said: str, rng: random.Random) -> Iterator[Phrasing]:
     """What only this statement answers: by its attribute, its grammar and its kind."""
     yield from _by_attribute(fact, said, rng)
@@ -173,7 +181,7 @@ def _loose(fact: Fact, said: str) -> Iterator[Phrasing]:
     clause = _as_clause(fact.text)
     if clause:
         for family, templates in _WHOLE.items():
-            for template in templates:
+            for template in templates if family != "no" or fact.attribute in ("", "is") else ():
                 yield _answered(template.format(c=clause), said, family)
 
 
@@ -195,7 +203,7 @@ def _by_attribute(fact: Fact, said: str, rng: random.Random) -> Iterator[Phrasin
             wrong = _wrong(fact, rng)
             if "{w}" in template and not wrong:
                 continue
-            question = template.format(**words, w=wrong)
+            question = _DOUBLE_ARTICLE.sub("", template.format(**words, w=wrong))
             if family == "yes":
                 yield Phrasing(question, saying_yes(said), family)
             elif family == "no":
@@ -211,19 +219,20 @@ def _by_attribute(fact: Fact, said: str, rng: random.Random) -> Iterator[Phrasin
             yield Phrasing(template, said, "fragment" if template == "My pet?" else "direct")
 
 
+_DOUBLE_ARTICLE = re.compile(r"\ban? (?=(?:an?|the)\b)")  # "a {v}" where the value has its own
+
+
 def _wrong(fact: Fact, rng: random.Random) -> str:
     """Another value of the same kind; "" where none is known."""
     if fact.value.isdigit():
         return str(max(1, int(fact.value) + rng.choice((-9, -4, -2, 3, 5, 11))))
     if fact.attribute == "age":
         return rng.choice([age for age in attributes.OTHER_AGES if age != fact.value])
-    if number := re.search(r"\d+", fact.value):
-        return (
-            fact.value.replace(number[0], str(int(number[0]) + rng.choice((2, 3, 5))), 1) if len(number[0]) < 4 else ""
-        )
     known = attributes.WRONG.get(fact.attribute, ())
-    others = [one for one in known if one.lower() not in fact.value.lower()]
-    return rng.choice(others) if others else ""
+    if others := [one for one in known if one.lower() not in fact.value.lower()]:
+        return rng.choice(others)
+    number = re.search(r"(?<!\d)\d{1,3}(?!\d)", fact.value)
+    return fact.value.replace(number[0], str(int(number[0]) + rng.choice((2, 3, 5))), 1) if number else ""
 
 
 def _falsified(question: str, rng: random.Random) -> str:
