@@ -23,3 +23,23 @@ ONE_VALUED = frozenset([
     "name", "age", "birthday", "home", "origin", "job", "breed", "height", "weight", "size", "employer",
     "timezone", "phone", "email", "address",
 ])  # fmt: skip
+# Words that say what somebody does for a living, alone or as the last of a few ("a maths teacher").
+OCCUPATIONS = frozenset([
+    "accountant", "actor", "actress", "admin", "agent", "analyst", "animator", "architect", "artist", "assistant", "astronaut",
+    "attorney", "author", "baker", "banker", "barber", "barista", "bartender", "beekeeper", "biologist", "blacksmith",
+    "bookkeeper", "botanist", "bricklayer", "broker", "builder", "butcher", "caregiver", "caretaker", "carpenter", "cashier",
+    "chef", "chemist", "cleaner", "clerk", "coder", "composer", "consultant", "contractor", "cook", "counselor", "curator",
+    "dancer", "dealer", "dentist", "designer", "detective", "developer", "dietitian", "director", "doctor", "driver",
+    "economist", "editor", "electrician", "engineer", "entrepreneur", "farmer", "filmmaker", "firefighter", "fisherman",
+    "florist", "freelancer", "gardener", "geologist", "glassblower", "goldsmith", "guard", "hairdresser", "historian",
+    "housekeeper", "illustrator", "inspector", "instructor", "interpreter", "janitor", "jeweler", "journalist", "judge",
+    "lawyer", "lecturer", "librarian", "locksmith", "machinist", "magician", "maid", "manager", "mason", "mathematician",
+    "mechanic", "midwife", "miner", "model", "musician", "nanny", "novelist", "nurse", "nutritionist", "optician", "painter",
+    "paralegal", "paramedic", "pharmacist", "photographer", "physicist", "physiotherapist", "pilot", "plumber", "poet",
+    "policeman", "politician", "postman", "potter", "priest", "producer", "professor", "programmer", "psychiatrist",
+    "psychologist", "realtor", "receptionist", "reporter", "researcher", "roofer", "sailor", "salesman", "salesperson",
+    "scientist", "sculptor", "secretary", "shoemaker", "shopkeeper", "singer", "soldier", "statistician", "stylist",
+    "surgeon", "surveyor", "tailor", "teacher", "technician", "tester", "therapist", "trader", "trainer", "translator",
+    "truck-driver", "trucker", "tutor", "undertaker", "vet", "veterinarian", "waiter", "waitress", "watchmaker", "welder",
+    "writer", "zoologist",
+])  # fmt: skip

@@ -17,7 +17,8 @@ from runpy import run_path
 from typing import TYPE_CHECKING
 
 from bot.errors import NotAFact
-from bot.fact_words import NAMEABLE, ONE_VALUED, PEOPLE, PETS
+from bot.fact_patterns import MONTH, read_off
+from bot.fact_words import ONE_VALUED, PEOPLE, PETS
 from bot.language import is_question, opens_like_question, parse, sentences, statement, tidy, without_lead_in, you_form
 
 if TYPE_CHECKING:
@@ -58,42 +59,10 @@ _SMALL_TALK = re.compile(
     re.IGNORECASE,
 )
 _FIRST_PERSON = re.compile(r"\b(?:i|i'm|i've|i'd|i'll|my|me|mine|we|our|us|we're|we've|myself)\b", re.IGNORECASE)
-_MONTH = (
-    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
-    r"nov(?:ember)?|dec(?:ember)?)"
-)
 _DAY = re.compile(
-    rf"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|\b{_MONTH} \d|\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}\b|\b\d+/\d+\b",
+    rf"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|\b{MONTH} \d|\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{MONTH}\b|\b\d+/\d+\b",
     re.IGNORECASE,
 )
-_NAME = r"(?P<value>[\w'.&-]+(?: [A-Z][\w'.&-]*){0,3})"
-_OWNER = r"(?:my|our) (?P<subject>[\w-]+(?: [\w-]+){0,2}?)"
-_PATTERNS = tuple(
-    (re.compile(rf"^{pattern}[.!]*$", re.IGNORECASE), subject, attribute)
-    for pattern, subject, attribute in (
-        (rf"my (?:first |full |real )?name(?: is|'s) {_NAME}", "", "name"),
-        (rf"(?:people |my friends |they |you can |everyone |please )?calls? me {_NAME}", "", "nickname"),
-        (r"(?:my age is|i(?: am|'m)(?: now| just| already)?|i (?:just )?turned) (?P<value>\d{1,3})(?: years? old)?(?: now| today)?", "", "age"),
-        (r"(?:my birthday(?: is|'s)|i was born)(?: on| in)? (?P<value>.+)", "", "birthday"),
-        (r"i (?:currently |now )?(?:live|am living|reside)(?: now| currently)? (?:in|at|on|near) (?P<value>.+?)(?: now| currently)?", "", "home"),
-        (r"i(?: just| recently)? moved to (?P<value>.+)", "", "home"),
-        (r"i(?: am|'m| come)(?: originally)? from (?P<value>.+)", "", "origin"),
-        (r"(?:i (?:currently |now )?work as|my job is(?: being)?|my profession is) (?P<value>.+)", "", "job"),
-        (r"i(?: currently| now)? work (?:at|for) (?P<value>[^,.]+)", "", "employer"),
-        (r"i(?: am|'m) (?P<value>allergic to .+)", "", "allergy"),
-        (r"(?:my|our) (?P<subject>[\w-]+(?: [\w-]+){0,2}?)'s (?P<attribute>[\w-]+(?: [\w-]+)?) is (?:called |named )?(?P<value>.+)", None, None),
-        (rf"{_OWNER}(?: is|'s)(?: named| called) {_NAME}", None, "name"),
-        (rf"{_OWNER} goes by {_NAME}", None, "name"),
-        (rf"(?:i|we)(?: have|'ve got| own|'ve| got)(?: an?)? (?P<subject>[\w-]+(?: [\w-]+)?),?(?: (?:who|that) is| whose name is|,)?(?: named| called)? {_NAME}", None, "named"),
-        (r"my (?P<attribute>fav(?:ou?rite)? [\w' -]+?) (?:is|are) (?P<value>.+)", "", None),
-        (rf"{_OWNER} (?:is|was) born (?:on|in) (?P<value>.+)", None, "birthday"),
-        (rf"{_OWNER} (?:is|'s|turned) (?P<value>\d{{1,3}})(?: years? old)?", None, "age"),
-        (rf"{_OWNER} (?:lives|is living|is based) (?:in|at|near) (?P<value>.+)", None, "home"),
-        (rf"{_OWNER} works as (?P<value>.+)", None, "job"),
-        (rf"{_OWNER}(?: is|'s) (?P<value>.+)", None, "is"),
-        (r"(?P<subject>[A-Z]\w+) is (?P<value>an? .+)", None, "is"),
-    )
-)  # fmt: skip
 
 
 def understand(text: str) -> list[Fact]:
@@ -185,50 +154,7 @@ def _parts(fact: Fact) -> dict[str, str]:
 
 def _structured(text: str) -> Fact:
     """Subject, attribute and value where a pattern of everyday statements fits."""
-    told = without_lead_in(statement(text)).strip()
-    for pattern, subject, attribute in _PATTERNS:
-        match = pattern.match(told)
-        if not match:
-            continue
-        groups = match.groupdict()
-        about = (groups.get("subject") or subject or "").lower()
-        what = (
-            (groups.get("attribute") or attribute or "")
-            .lower()
-            .replace("favourite", "favorite")
-            .replace("fav ", "favorite ")
-        )
-        what = what.replace("colour", "color")
-        value = (groups.get("value") or "").strip(" .!,\"'")
-        if what in ("named", "is"):
-            if _is_name_of(about, value, told):
-                return Fact(text, about, "name", value)
-            if what == "named" or len(value.split()) > 6:
-                continue
-            return Fact(text, about, "is", value)
-        if (what == "name" and len(about.split()) > 2) or (
-            what == "age" and about and about.split()[-1] not in PETS | PEOPLE
-        ):
-            continue
-        return Fact(text, about, what, value)
-    return Fact(text)
-
-
-def _is_name_of(subject: str, value: str, told: str) -> bool:
-    """ "Buddy" names a dog, "sick" and "a beagle" do not."""
-    head = subject.split()[-1] if subject else ""
-    words = value.split()
-    if head not in NAMEABLE or not words or len(words) > 3 or words[0].lower() in {"a", "an", "the", "my", "in", "at", "from", "not", "very", "so"}:  # fmt: skip
-        return False
-    if any(mark in told for mark in (" named ", " called ")):
-        return True
-    if all(word[:1].isupper() for word in words):
-        return True
-    return (
-        len(words) == 1
-        and value.isalpha()
-        and parse(told)[-1 if told[-1].isalnum() else -2].pos_ in ("PROPN", "NOUN", "X")
-    )
+    return Fact(text, *(read_off(without_lead_in(statement(text)).strip()) or ("", "", "")))
 
 
 @lru_cache(maxsize=1)

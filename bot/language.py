@@ -30,6 +30,8 @@ _ASKS = re.compile(
     r"^(?:can|could|would|will|do|does|did|is|are|should|have|has|what|where|when|who|whose|which|why|how|any|please)\b",
     re.IGNORECASE,
 )
+_TRAILING = re.compile(r"(?:\s*(?:[:;=]-?[()DPp]+|\.{2,}|…))+$")  # a smile, or a sentence that fades out
+_SPACED_STOP = re.compile(r" ([.!?,])(?=\s|$)")
 _REQUEST = re.compile(
     r"^(?:can|could|would|will) you\b|^please\b|^any (?:ideas|tips|suggestions|advice)\b", re.IGNORECASE
 )
@@ -93,8 +95,9 @@ def forget_texts() -> None:
 
 
 def tidy(text: str) -> str:
-    """One line, single spaces, straight apostrophes, "i" and "im" as "I" and "I'm"."""
+    """One line, single spaces and none before a stop, straight apostrophes, "i" and "im" as "I" and "I'm"."""
     flat = " ".join(text.replace("’", "'").replace("‘", "'").replace("“", '"').replace("”", '"').split())
+    flat = _SPACED_STOP.sub(r"\1", re.sub(r"(?<=\d)(?=years?\b)", " ", flat))
     return "".join(_TYPED.get(part.lower(), part) if part.lower() in _TYPED else part for part in _WORD.findall(flat))
 
 
@@ -122,13 +125,13 @@ def without_lead_in(sentence: str) -> str:
 def statement(text: str) -> str:
     """What a text states: its sentences without questions, requests and lead-ins; the whole text if nothing is left."""
     kept = [without_lead_in(one) for one in sentences(tidy(text)) if not is_question(one)]
-    return " ".join(kept) if kept else tidy(text)
+    return _TRAILING.sub("", " ".join(kept) if kept else tidy(text))
 
 
 @lru_cache(maxsize=65536)
 def you_form(text: str) -> str:
     """The sentence said back to its speaker: "my dog is Buddy" → "Your dog is Buddy."."""
-    text = _I_WAS.sub(lambda m: f"I {m[1]}were{m[2] or ''}", tidy(text))
+    text = _I_WAS.sub(lambda m: f"I {m[1]}were{m[2] or ''}", _TRAILING.sub("", tidy(text)))
     text = _WAS_I.sub(lambda m: f"{m[1]}ere{m[2] or ''} I", text)
     spoken = " ".join(_sentence_said_back(one) for one in sentences(text))
     return spoken if spoken.rstrip("\"')")[-1:] in (".", "!", "?") else f"{spoken}."
@@ -142,6 +145,8 @@ def _sentence_said_back(sentence: str) -> str:
 
 def _said_back(word: str, after: str) -> str:
     lower = word.lower()
+    if word == "US":
+        return word
     if lower == "you":
         return "I" if _SUBJECT_VERBS.match(after.strip()) else "me"
     return _TO_YOU.get(lower, word)

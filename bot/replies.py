@@ -228,9 +228,12 @@ def progress(job: Job, ahead: int = 0) -> str:
     recalled = f"{result['recalled']} of {result['recall_asked']} recall questions right"
     abstained = f"{result['abstained']} of {result['never_told_asked']} never-told questions declined"
     if job.state == "rejected":
+        earlier = "Your earlier adapter stays, and new facts stay in my notes."
+        if result.get("earlier_adapter") == "deleted":
+            earlier = "Your earlier adapter knew what you had me forget, so it is deleted; your facts are in my notes."
         return (
             f"I trained on {count(result['facts'], 'fact')}, but the result did not pass its check ({job.error}): "
-            f"{recalled}, {abstained}. Your earlier adapter stays, and new facts stay in my notes."
+            f"{recalled}, {abstained}. {earlier}"
         )
     return (
         f"Learned {count(result['facts'], 'fact')} in {result['seconds']:.0f} s. Check: {recalled}, {abstained}. "

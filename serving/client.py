@@ -11,7 +11,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -59,22 +59,36 @@ class ServingClient:
             return False
 
     async def stream(
-        self, model: str, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0
+        self,
+        model: str,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        json_schema: dict[str, Any] | None = None,
     ) -> AsyncIterator[str]:
         """Pieces of the reply as they come (POST /v1/chat/completions).
+
+        `json_schema`: the reply is decoded under it, so that it is JSON of this shape unless it is cut off.
 
         Raises:
             ServerUnavailable: nothing answers, or it went silent for longer than the timeout.
             AdapterMissing: `model` is unknown there.
             RequestRefused: any other refusal.
         """
-        body = {
+        body: dict[str, Any] = {
             "model": model,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "max_tokens": max_tokens,
             "temperature": temperature,
             "stream": True,
         }
+        if seed is not None:
+            body["seed"] = seed
+        if json_schema is not None:
+            named = {"name": "reply", "schema": json_schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": named}
         finished = False
         try:
             async with self._turn, self._http.stream("POST", "/v1/chat/completions", json=body) as response:
@@ -96,9 +110,21 @@ class ServingClient:
         if not finished:
             raise ServerUnavailable("the answer broke off")
 
-    async def complete(self, model: str, messages: Sequence[Message], *, max_tokens: int) -> str:
-        """The whole reply; errors as in `stream`."""
-        return "".join([piece async for piece in self.stream(model, messages, max_tokens=max_tokens)])
+    async def complete(
+        self,
+        model: str,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        json_schema: dict[str, Any] | None = None,
+    ) -> str:
+        """The whole reply; everything else as in `stream`."""
+        pieces = self.stream(
+            model, messages, max_tokens=max_tokens, temperature=temperature, seed=seed, json_schema=json_schema
+        )
+        return "".join([piece async for piece in pieces])
 
     async def unload(self, name: str) -> None:
         """Drops an adapter from the server (POST /v1/unload_lora_adapter); one that is not loaded is fine.

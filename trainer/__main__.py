@@ -2,6 +2,7 @@
 
 Stops cleanly on SIGTERM and SIGINT: the batch in hand is handed back, and taken up at the next start. The other
 commands (`evaluate`, `many`, `bench`, `prime`, `demo`) are imported when they are asked for.
+commands (`ELSEWHERE`) are imported when they are asked for.
 """
 
 from __future__ import annotations
@@ -36,7 +37,14 @@ from trainer.settings import TrainerSettings
 if TYPE_CHECKING:
     from trainer.worker import Worker
 
-ELSEWHERE = ("bench", "demo", "evaluate", "many", "prime")  # each is `command` in the module of its name
+ELSEWHERE = {  # command → the module whose `command` it is
+    "bench": "bench",
+    "demo": "demo",
+    "evaluate": "evaluate",
+    "many": "many",
+    "phrasings": "phrasings_report",
+    "prime": "prime",
+}
 
 console = Console(stderr=True, soft_wrap=True)
 log = logging.getLogger("trainer")
@@ -52,7 +60,7 @@ class LazyGroup(TyperGroup):
         if cmd_name not in ELSEWHERE:
             return super().get_command(ctx, cmd_name)
         single = typer.Typer(add_completion=False)
-        single.command(cmd_name)(importlib.import_module(f"trainer.{cmd_name}").command)
+        single.command(cmd_name)(importlib.import_module(f"trainer.{ELSEWHERE[cmd_name]}").command)
         return typer.main.get_command(single)
 
 
@@ -84,6 +92,7 @@ def once() -> None:
         jobs = 0
         while not stop.is_set() and (done := worker.work_once()):
             jobs += done
+        worker.tidy_up()
         console.print(f"{jobs} jobs done.")
 
 

@@ -130,7 +130,8 @@ OF_USER: dict[str, dict[str, tuple[str, ...]]] = {
         "indirect": ("Do you know what I do for work?", "Can you tell me my job?", "Do you remember my profession?"),
         "imperative": ("Tell me what my job is.", "Remind me what I do for a living.", "Name my profession."),
         "fragment": ("My job?", "My profession?", "my occupation"),
-        "yes": ("Do I work as {v}?", "Is my job {v}?"),
+        "yes": ("Do I work as {v}?", "Do I earn my living as {v}?"),
+        "no": ("Do I work as {w}?", "Do I earn my living as {w}?"),
     },
     "employer": {
         "direct": ("Where do I work?", "Who do I work for?", "Which company do I work for?", "What's my workplace?", "Who is my employer?"),
@@ -177,11 +178,24 @@ OTHER_NAMES = (
 )  # fmt: skip
 OTHER_PLACES = ("Lisbon", "Toronto", "Nairobi", "Seoul", "Prague", "Denver", "Lima", "Cork", "Osaka", "Perth", "Lyon", "Austin")
 OTHER_DATES = ("January 4", "June 30", "August 21", "October 9", "December 2", "February 17", "May 11", "September 26")
+OTHER_AGES = ("nine", "seventeen", "twenty-two", "thirty-four", "forty-one", "fifty-six", "seventy")
+OTHER_JOBS = ("a pilot", "a butcher", "a librarian", "a dentist", "a plumber", "a judge", "a florist")
 OTHER_BREEDS = ("Poodle", "Beagle", "Siamese", "Bulldog", "Dalmatian", "Persian", "Boxer", "Corgi")
-OTHER_THINGS = ("red", "chess", "pizza", "jazz", "tennis", "coffee", "Italian", "blue", "history", "yoga")
+OTHER_FAVORITES = {
+    "color": ("red", "blue", "green", "yellow", "purple", "orange"), "food": ("pizza", "sushi", "lasagna", "curry", "pancakes"),
+    "sport": ("tennis", "golf", "rugby", "hockey", "judo"), "music": ("jazz", "techno", "opera", "reggae", "folk"),
+    "season": ("spring", "summer", "autumn", "winter"), "drink": ("lemonade", "green tea", "cider", "espresso"),
+    "animal": ("the otter", "the owl", "the fox", "the panda"), "movie": ("Titanic", "Jaws", "Alien", "Casablanca"),
+    "film": ("Titanic", "Jaws", "Alien", "Casablanca"), "book": ("Dracula", "Emma", "Dune", "Moby Dick"),
+    "band": ("Queen", "Blur", "Coldplay", "ABBA"), "singer": ("Adele", "Sting", "Cher", "Prince"), "song": ("Yesterday", "Imagine", "Hello"),
+    "game": ("chess", "poker", "Scrabble", "Tetris"), "subject": ("history", "physics", "geography", "art"), "day": ("Monday", "Friday", "Sunday"),
+    "city": ("Lisbon", "Toronto", "Prague", "Osaka"), "holiday": ("Easter", "Halloween", "Thanksgiving"), "hobby": ("knitting", "archery", "origami"),
+    "ice cream": ("vanilla", "pistachio", "mango"), "flower": ("the tulip", "the orchid", "the daisy"), "fruit": ("mango", "pears", "cherries"),
+}  # fmt: skip
 WRONG = {
     "name": OTHER_NAMES, "nickname": OTHER_NAMES, "breed": OTHER_BREEDS, "home": OTHER_PLACES, "origin": OTHER_PLACES,
-    "birthday": OTHER_DATES, "employer": ("Siemens", "the post office", "a bank", "Ikea", "the city council"),
+    "birthday": OTHER_DATES, "job": OTHER_JOBS, "employer": ("Siemens", "the post office", "a bank", "Ikea", "the city council"),
+    **{f"favorite {kind}": others for kind, others in OTHER_FAVORITES.items()},
 }  # fmt: skip
 
 # The never-told side: what else could be asked of a thing whose name (say) was told. Kinds of subject → questions.

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Protocol
 
 from bot.fact_words import PETS
 from bot.facts import Fact, you_form
 from bot.language import parse, sentences, statement, tidy
-from trainer import attributes
+from trainer import attributes, statement_kinds
 from trainer.questions import questions, topics
 from trainer.typing_slips import slip
 
@@ -29,15 +30,25 @@ _TOPIC_TEMPLATES = {
     "about": (
         "Tell me about {t}.", "What do you know about {t}?", "What did I tell you about {t}?", "What did I say about {t}?",
         "Do you remember anything about {t}?", "What's the story with {t}?", "What have I mentioned about {t}?",
+        "Fill me in on {t}.", "What was that about {t}?",
     ),
-    "indirect": ("Can you remind me about {t}?", "Could you tell me what I said about {t}?", "What was it again about {t}?"),
-    "imperative": ("Remind me about {t}.", "Repeat what I told you about {t}.", "Give me what you have on {t}."),
-    "fragment": ("{t}?", "{t}", "Anything on {t}?"),
+    "indirect": (
+        "Can you remind me about {t}?", "Could you tell me what I said about {t}?", "What was it again about {t}?",
+        "I'd like to hear what I said about {t}.", "I once mentioned {t}, what was it?",
+    ),
+    "imperative": (
+        "Remind me about {t}.", "Repeat what I told you about {t}.", "Give me what you have on {t}.", "Say what I told you about {t}.",
+    ),
+    "fragment": ("{t}?", "{t}", "Anything on {t}?", "about {t}", "{t}, remember?"),
+    "yes": ("Did I ever mention {t}?", "Have I told you anything about {t}?", "Did I say something about {t}?"),
 }  # fmt: skip
 _WHOLE = {
-    "yes": ("Is it true that {c}?", "Am I right that {c}?", "Do you remember that {c}?", "Did I tell you that {c}?"),
-    "indirect": ("Do you remember what I told you about how {c}?",),
-}
+    "yes": (
+        "Is it true that {c}?", "Am I right that {c}?", "Do you remember that {c}?", "Did I tell you that {c}?",
+        "Can you confirm that {c}?", "Would it be right to say that {c}?",
+    ),
+    "no": ("Is it false that {c}?", "Am I wrong that {c}?", "Is it untrue that {c}?"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +70,39 @@ class Rules:
     def phrasings(self, fact: Fact, rng: random.Random) -> list[Phrasing]:
         """At least `MIN_PHRASINGS` for an ordinary sentence; the same for the same `rng` state."""
         found: dict[str, Phrasing] = {}
-        for one in _all(fact, rng):
-            question = one.question[:1].upper() + one.question[1:] if one.family != "fragment" else one.question
-            found.setdefault(_key(question), Phrasing(question, one.answer, one.family))
+        said = answer(fact)
         families: dict[str, list[Phrasing]] = {}
-        for one in found.values():
-            families.setdefault(one.family, []).append(one)
-        for members in families.values():
-            rng.shuffle(members)
+        for one in _in_turns(list(_close(fact, said, rng)), list(_loose(fact, said)), rng):
+            question = one.question[:1].upper() + one.question[1:] if one.family != "fragment" else one.question
+            if same_question(question) not in found:
+                found[same_question(question)] = Phrasing(question, one.answer, one.family)
+                families.setdefault(one.family, []).append(found[same_question(question)])
         kept = [one for family, members in families.items() for one in members[: QUOTAS[family]]]
         spare = [one for family, members in families.items() for one in members[QUOTAS[family] :]]
         wanted = MIN_PHRASINGS - QUOTAS["typed_badly"] - len(kept)
         kept += spare[: max(wanted, 0)]
-        typed: dict[str, Phrasing] = {}
-        sources = [one for one in kept if one.family not in ("yes", "no", "fragment")] or kept
-        for _ in range(200):
-            if len(typed) >= max(QUOTAS["typed_badly"], MIN_PHRASINGS - len(kept)):
-                break
-            source = rng.choice(sources)
-            typo = slip(source.question, rng)
-            if typo not in typed and all(typo != one.question for one in kept):
-                typed[typo] = Phrasing(typo, source.answer, "typed_badly")
-        return kept + list(typed.values())
+        return kept + typed_badly(kept, max(QUOTAS["typed_badly"], MIN_PHRASINGS - len(kept)), rng)
+
+
+def typed_badly(phrasings: Sequence[Phrasing], count: int, rng: random.Random) -> list[Phrasing]:
+    """`count` of the phrasings with slips, different from all of them."""
+    taken = {one.question.casefold() for one in phrasings}
+    sources = [one for one in phrasings if one.family not in ("yes", "no", "fragment")] or phrasings
+    typed: list[Phrasing] = []
+    for _ in range(200 if sources else 0):
+        if len(typed) >= count:
+            break
+        right = rng.choice(sources)
+        typo = slip(right.question, rng)
+        if typo.casefold() not in taken:
+            taken.add(typo.casefold())
+            typed.append(Phrasing(typo, right.answer, "typed_badly"))
+    return typed
+
+
+def same_question(question: str) -> str:
+    """What is left of a question where case and punctuation do not count: equal for questions that are the same."""
+    return re.sub(r"[^a-z0-9]+", " ", question.lower().replace("'", "")).strip()
 
 
 def answer(fact: Fact) -> str:
@@ -121,8 +143,17 @@ def accepted(fact: Fact) -> list[str]:
     return [said]
 
 
-def _all(fact: Fact, rng: random.Random) -> Iterator[Phrasing]:
-    said = answer(fact)
+def _in_turns(close: list[Phrasing], loose: list[Phrasing], rng: random.Random) -> Iterator[Phrasing]:
+    """Both shuffled, one of each in turn within a family: neither crowds the other out of it."""
+    for family in QUOTAS:
+        both = [[one for one in part if one.family == family] for part in (close, loose)]
+        for part in both:
+            rng.shuffle(part)
+        yield from (one for pair in zip_longest(*both) for one in pair if one is not None)
+
+
+def _close(fact: Fact, said: str, rng: random.Random) -> Iterator[Phrasing]:
+    """What only this statement answers: by its attribute, its grammar and its kind."""
     yield from _by_attribute(fact, said, rng)
     for one in questions(fact.text):
         if one.says_yes is None:
@@ -137,15 +168,26 @@ def _all(fact: Fact, rng: random.Random) -> Iterator[Phrasing]:
                 yield Phrasing(wrong, saying_no(said), "no")
         else:
             yield Phrasing(one.text, saying_no(said), "no")
+    for asked_of_kind in statement_kinds.asked(fact.text) if fact.attribute != "age" else ():
+        yield _answered(asked_of_kind.text, said, asked_of_kind.family)
+
+
+def _loose(fact: Fact, said: str) -> Iterator[Phrasing]:
+    """What may be asked of any statement: by its topics, and by the whole of it."""
     for topic in topics(fact.text):
         for family, templates in _TOPIC_TEMPLATES.items():
             for template in templates:
-                yield Phrasing(template.format(t=topic), said, family)
+                yield _answered(template.format(t=topic), said, family)
     clause = _as_clause(fact.text)
     if clause:
         for family, templates in _WHOLE.items():
-            for template in templates:
-                yield Phrasing(template.format(c=clause), saying_yes(said) if family == "yes" else said, family)
+            for template in templates if family != "no" or fact.attribute in ("", "is") else ():
+                yield _answered(template.format(c=clause), said, family)
+
+
+def _answered(question: str, said: str, family: str) -> Phrasing:
+    begun = {"yes": saying_yes, "no": saying_no}.get(family)
+    return Phrasing(question, begun(said) if begun else said, family)
 
 
 def _by_attribute(fact: Fact, said: str, rng: random.Random) -> Iterator[Phrasing]:
@@ -158,7 +200,10 @@ def _by_attribute(fact: Fact, said: str, rng: random.Random) -> Iterator[Phrasin
     about = f"{value} is your {fact.subject}." if fact.attribute == "name" and fact.subject else said
     for family, questions_of in templates.items():
         for template in questions_of:
-            question = template.format(**words, w=_wrong(fact, rng))
+            wrong = _wrong(fact, rng)
+            if "{w}" in template and not wrong:
+                continue
+            question = _DOUBLE_ARTICLE.sub("", template.format(**words, w=wrong))
             if family == "yes":
                 yield Phrasing(question, saying_yes(said), family)
             elif family == "no":
@@ -174,16 +219,20 @@ def _by_attribute(fact: Fact, said: str, rng: random.Random) -> Iterator[Phrasin
             yield Phrasing(template, said, "fragment" if template == "My pet?" else "direct")
 
 
+_DOUBLE_ARTICLE = re.compile(r"\ban? (?=(?:an?|the)\b)")  # "a {v}" where the value has its own
+
+
 def _wrong(fact: Fact, rng: random.Random) -> str:
-    """Another value of the same kind."""
+    """Another value of the same kind; "" where none is known."""
     if fact.value.isdigit():
         return str(max(1, int(fact.value) + rng.choice((-9, -4, -2, 3, 5, 11))))
-    others = [
-        one
-        for one in attributes.WRONG.get(fact.attribute, attributes.OTHER_THINGS)
-        if one.lower() not in fact.value.lower()
-    ]
-    return rng.choice(others)
+    if fact.attribute == "age":
+        return rng.choice([age for age in attributes.OTHER_AGES if age != fact.value])
+    known = attributes.WRONG.get(fact.attribute, ())
+    if others := [one for one in known if one.lower() not in fact.value.lower()]:
+        return rng.choice(others)
+    number = re.search(r"(?<!\d)\d{1,3}(?!\d)", fact.value)
+    return fact.value.replace(number[0], str(int(number[0]) + rng.choice((2, 3, 5))), 1) if number else ""
 
 
 def _falsified(question: str, rng: random.Random) -> str:
@@ -227,25 +276,7 @@ def _named(value: str) -> str:
 
 
 def _inside(text: str) -> str:
-    """A sentence as it stands after a comma."""
-    lowered = (
-        "Your ",
-        "You ",
-        "You'",
-        "The ",
-        "It ",
-        "If ",
-        "When ",
-        "There ",
-        "A ",
-        "An ",
-        "Both ",
-        "All ",
-        "In ",
-        "On ",
-    )
-    return text[:1].lower() + text[1:] if text.startswith(lowered) else text
-
-
-def _key(question: str) -> str:
-    return re.sub(r"[^a-z0-9]+", " ", question.lower().replace("'", "")).strip()
+    """A sentence as it stands after a comma: a name and "I" keep their capital."""
+    first = parse(text)[0]
+    keeps = first.pos_ == "PROPN" or first.ent_type_ in ("PERSON", "GPE", "ORG") or first.lower_ in ("i", "i'm", "i've")
+    return text if keeps and first.lower_ not in ("your", "you") else text[:1].lower() + text[1:]

@@ -8,11 +8,12 @@ in the first person, as their speaker types them. Not covered: answers, and ques
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.fact_words import PEOPLE
+from bot.fact_words import OCCUPATIONS, PEOPLE
 from bot.language import parse, statement
 
 if TYPE_CHECKING:
@@ -23,82 +24,24 @@ _FULL_FORMS = {"'ve": "have", "'m": "am", "'re": "are", "'ll": "will", "ca": "ca
 _ANAPHORS = frozenset(
     ["it", "this", "that", "they", "these", "those", "he", "she", "there", "which", "who", "what", "one"]
 )
-_EMPTY_NOUNS = frozenset(
-    [
-        "thing",
-        "things",
-        "time",
-        "times",
-        "lot",
-        "lots",
-        "way",
-        "bit",
-        "kind",
-        "sort",
-        "type",
-        "day",
-        "days",
-        "week",
-        "weeks",
-        "month",
-        "months",
-        "year",
-        "years",
-        "hour",
-        "hours",
-        "minute",
-        "minutes",
-        "one",
-        "ones",
-        "something",
-        "everything",
-        "anything",
-        "nothing",
-        "someone",
-        "everyone",
-        "anyone",
-        "people",
-        "part",
-        "fact",
-        "case",
-        "idea",
-        "help",
-        "tip",
-        "tips",
-        "suggestion",
-        "suggestions",
-        "recommendation",
-        "recommendations",
-        "advice",
-        "question",
-        "questions",
-        "today",
-        "tomorrow",
-        "yesterday",
-        "while",
-        "past",
-        "point",
-        "end",
-        "beginning",
-        "couple",
-        "few",
-        "rest",
-        "kg",
-        "km",
-        "mile",
-        "miles",
-        "meter",
-        "meters",
-        "pound",
-        "pounds",
-        "dollar",
-        "dollars",
-        "percent",
-        "cm",
-        "number",
-    ]
+EMPTY_NOUNS = frozenset([
+    "thing", "things", "time", "times", "lot", "lots", "way", "bit", "kind", "sort", "type", "day", "days", "week",
+    "weeks", "month", "months", "year", "years", "hour", "hours", "minute", "minutes", "one", "ones", "something",
+    "everything", "anything", "nothing", "someone", "everyone", "anyone", "people", "part", "fact", "case", "idea",
+    "help", "tip", "tips", "suggestion", "suggestions", "recommendation", "recommendations", "advice", "question",
+    "questions", "today", "tomorrow", "yesterday", "while", "past", "point", "end", "beginning", "couple", "few",
+    "rest", "kg", "km", "mile", "miles", "meter", "meters", "pound", "pounds", "dollar", "dollars", "percent", "cm",
+    "number", "stuff", "home", "living", "mind", "life", "world", "body",
+])  # fmt: skip
+_PERSONS = (
+    PEOPLE
+    | OCCUPATIONS
+    | frozenset(["parent", "family", "relative", "person", "man", "woman", "girl", "boy", "guy", "lady"])
 )
 _DURATION_UNITS = frozenset(["second", "minute", "hour", "day", "week", "month", "year", "decade"])
+_CAN_BE_SUBJECT = ("NOUN", "PROPN", "PRON", "VERB", "NUM")
+_VAGUE_VERBS = frozenset(["have", "get", "see", "do", "make", "take", "go"])
+_DISTANCE_UNITS = frozenset(["mile", "kilometer", "kilometre", "km", "meter", "metre", "yard", "lap"])
 _NEGATIONS = frozenset(["not", "n't", "never", "hardly", "rarely"])
 
 
@@ -107,7 +50,7 @@ class Question:
     """`says_yes`: None for an open question; for a yes/no one, whether the statement makes it yes."""
 
     text: str
-    asks: str  # what | who | where | when | how_long | how_many | how_much | how_often | why | yes_no
+    asks: str  # what | who | where | when | how_long | how_far | how_many | how_much | how_often | why | yes_no
     says_yes: bool | None = None
 
 
@@ -137,22 +80,32 @@ def topics(text: str) -> list[str]:
     """What a statement is about, as phrases that fit after "about": "my asylum application", "Lake Michigan"."""
     doc = parse(statement(text))
     found: dict[str, str] = {}
+    inside = -1  # the last token of a topic that went on past its chunk
     for chunk in doc.noun_chunks:
         tokens = [token for token in chunk if token.pos_ != "PUNCT"]
         article = bool(tokens) and tokens[0].lower_ in ("a", "an", "the") and tokens[-1].tag_ == "NN"
+        indefinite = article and tokens[0].lower_ != "the"
+        if chunk.start <= inside or _describes(chunk.root, indefinite):
+            continue
         while tokens and (
             tokens[0].pos_ in ("DET", "NUM", "ADV", "CCONJ") or tokens[0].lower_ in ("such", "many", "some")
         ):
             tokens = tokens[1:]
-        if not tokens or tokens[-1].pos_ in ("PRON", "NUM") or tokens[-1].lower_ in _EMPTY_NOUNS or len(tokens) > 6:
+        if not tokens or tokens[-1].pos_ in ("PRON", "NUM") or tokens[-1].lower_ in EMPTY_NOUNS or len(tokens) > 6:
             continue
-        if all(token.is_stop for token in tokens):
+        if all(token.is_stop for token in tokens) or tokens[0].lower_ in ("their", "his", "her", "its"):
             continue
+        if tokens[-1].i == chunk.root.i and (of := _of_phrase(chunk.root)):
+            tokens, inside = [*tokens, *of], of[-1].i
         phrase = _joined(tokens)
         if tokens[0].lower_ in ("my", "our"):
             phrase = f"my{phrase[len(tokens[0].text) :]}"
-        elif article:
+        elif _is_had(chunk.root, indefinite):
+            phrase = f"my {phrase}"
+        elif article and not (indefinite and _negated(chunk.root.head)):
             phrase = f"the {phrase}"
+        elif indefinite:
+            phrase = f"{chunk[0].lower_} {phrase}"
         found.setdefault(phrase.lower(), phrase)
     for entity in doc.ents:
         if (
@@ -160,8 +113,39 @@ def topics(text: str) -> list[str]:
             and len(entity) <= 6
         ):
             phrase = entity.text.removeprefix("the ").strip("\"'")
+            if phrase.islower() and any(phrase in key for key in found):
+                continue  # a common noun that is taken for a name
             found.setdefault(phrase.lower(), phrase)
     return list(found.values())
+
+
+def _describes(token: Token, indefinite: bool) -> bool:
+    """ "a cook" in "I'm a cook" and "my son is a cook": what somebody is, not something that one is asked about."""
+    subject = next((child for child in token.head.children if child.dep_ == "nsubj"), None)
+    speaks = token.head.dep_ == "xcomp" if subject is None else subject.lower_ in ("i", "we")
+    return token.dep_ == "attr" and token.head.lemma_ == "be" and (speaks or indefinite)
+
+
+def _is_had(token: Token, indefinite: bool) -> bool:
+    """ "a truck" in "I bought a truck", "blue eyes" in "I have blue eyes": their owner says "my truck", "my blue eyes"."""
+    verb, determiner = token.head, next((child.lower_ for child in token.lefts if child.dep_ in ("det", "nummod")), "")
+    owner = next((child for child in verb.children if child.dep_ == "nsubj"), None)
+    verbs = ("have", "own", "buy", "get", "adopt", "drive") if indefinite else ("have", "own")
+    mine = owner is not None and owner.lower_ in ("i", "we") and determiner not in ("the", "no", "zero", "this", "that")
+    return token.dep_ == "dobj" and verb.lemma_ in verbs and mine and not _negated(verb)
+
+
+def _negated(token: Token) -> bool:
+    """Whether the nearest verb, or the token itself where it is one, is negated."""
+    verb = next((one for one in (token, *token.ancestors) if one.pos_ in ("VERB", "AUX")), token)
+    return any(child.lower_ in _NEGATIONS for child in verb.children)
+
+
+def _of_phrase(token: Token) -> list[Token]:
+    """ "of the house" after "the roof"; only what follows at once and is short."""
+    of = next((child for child in token.children if child.lower_ == "of" and child.i == token.i + 1), None)
+    rest = list(of.subtree) if of is not None else []
+    return rest if 1 < len(rest) <= 5 and all(part.pos_ not in ("PUNCT", "NUM") for part in rest) else []
 
 
 def _clauses(doc: Doc) -> Iterator[_Clause]:
@@ -178,8 +162,14 @@ def _take_apart(verb: Token) -> _Clause | None:
     inherited = subject is None and verb.dep_ == "conj"
     if inherited:
         subject = next((child for child in verb.head.children if child.dep_ in ("nsubj", "nsubjpass")), None)
-    if subject is None or subject.i > verb.i or subject.lower_ in _ANAPHORS:
+    if subject is None or subject.i > verb.i or subject.lower_ in _ANAPHORS or subject.pos_ not in _CAN_BE_SUBJECT:
         return None
+    if inherited and (subject.lower_ not in ("i", "we") and verb.head.lemma_ == "be"):
+        return None  # a noun taken for a verb ("my colors are red and dark blue")
+    if any(
+        part.lower_ in ("if", "unless") for child in verb.children if child.dep_ == "advcl" for part in child.children
+    ):
+        return None  # true only where something else is
     who = _mid_sentence(subject)
     if not who or len(who.split()) > 6 or (subject.lower_ in ("you", "he", "she")):
         return None
@@ -218,8 +208,8 @@ def _take_apart(verb: Token) -> _Clause | None:
 
 
 def _open_questions(clause: _Clause) -> Iterator[Question]:
-    if clause.negated:
-        return
+    if clause.negated or (clause.copula and not re.search(r"\b(?:I|we|my|our)\b", clause.subject, re.IGNORECASE)):
+        return  # "what is chess?" is no question about somebody whose favorite game it is
     for target in clause.complements:
         others = [one for one in clause.complements if one is not target and one.i - target.i < 12]
         before = [one for one in others if one.i < target.i]
@@ -257,12 +247,15 @@ def _wh(target: Token, clause: _Clause) -> Iterator[tuple[str, str, str]]:
             yield f"How many {noun}", "how_many", ""
         elif target.ent_type_ == "MONEY":
             yield "How much", "how_much", ""
-        elif target.ent_type_ == "PERSON" or target.lemma_ in PEOPLE:
-            yield "Who", "who", ""
-        elif clause.copula and clause.subject == "I":
+        elif target.ent_type_ == "PERSON" or target.lemma_ in _PERSONS:
+            of_person = any(word.lower() in _PERSONS for word in clause.subject.split())
+            if target.head.lemma_ not in _VAGUE_VERBS and (of_person or not clause.copula):
+                yield "Who", "who", ""
+        elif (clause.copula and clause.subject == "I") or target.lemma_ in EMPTY_NOUNS:
             return
         else:
-            yield "What", "what", ""
+            if target.head.lemma_ not in _VAGUE_VERBS or len(clause.complements) > 1:
+                yield "What", "what", ""
             described = any(child.dep_ in ("compound", "amod") for child in target.lefts)
             if target.pos_ == "NOUN" and described and not any(child.dep_ in ("det", "poss") for child in target.lefts):
                 yield f"What kind of {target.text}", "what", ""
@@ -290,7 +283,10 @@ def _preposition(target: Token) -> Iterator[tuple[str, str, str]]:
         yield "Since when", "when", ""
     elif kind in ("DATE", "TIME"):
         if word in ("on", "in", "at", "by", "until", "during", "around", "before", "after"):
-            yield from _time(thing, _span(thing))
+            if word in ("on", "at"):
+                yield from _time(thing, _span(thing))
+            else:
+                yield "When", "when", ""
     elif kind == "MONEY":
         yield "How much", "how_much", word
     elif word in ("in", "at", "to", "near", "into", "around", "on") and thing.ent_type_ in (
@@ -306,7 +302,7 @@ def _preposition(target: Token) -> Iterator[tuple[str, str, str]]:
             yield "What", "what", word
     elif word == "from" and (kind in ("GPE", "LOC", "FAC", "ORG")):
         yield "Where", "where", "from"
-    elif thing.lemma_ in PEOPLE or kind == "PERSON":
+    elif thing.lemma_ in _PERSONS or kind == "PERSON":
         yield "Who", "who", word
     else:
         yield "What", "what", word
@@ -314,10 +310,13 @@ def _preposition(target: Token) -> Iterator[tuple[str, str, str]]:
 
 def _time(token: Token, phrase: str) -> Iterator[tuple[str, str, str]]:
     lowered = phrase.lower()
-    if any(
-        word in lowered.split() for word in ("every", "each", "per", "daily", "weekly", "times", "twice", "once", "a")
+    often = ("every", "each", "per", "daily", "weekly", "times", "twice", "once")
+    if any(word in lowered.split() for word in often) or re.search(
+        r"\ban? (?:hour|day|week|month|year|night)$", lowered
     ):
         yield "How often", "how_often", ""
+    elif token.lemma_ in _DISTANCE_UNITS:
+        yield "How far", "how_far", ""
     elif token.lemma_ in _DURATION_UNITS and any(child.dep_ == "nummod" for child in token.children):
         yield "How long", "how_long", ""
     elif any(mark in lowered for mark in (" am", " pm", ":", "o'clock", "noon")):
@@ -342,6 +341,8 @@ def _full(token: Token) -> str:
 def _span(token: Token) -> str:
     """The text of a token with everything that hangs on it, without punctuation at its ends."""
     subtree = list(token.subtree)
+    while len(subtree) > 1 and subtree[-1].pos_ in ("CCONJ", "PUNCT"):
+        subtree.pop()
     first, last = subtree[0].i, subtree[-1].i
     return str(token.doc[first : last + 1].text).strip(' ,.;:!?-–"()')
 

@@ -31,6 +31,7 @@ class TrainerSettings(BaseSettings):
     quantization: Literal["none", "nf4"] = "none"
     recipe: str = "default"
     engine: Literal["stacked", "trl"] = "stacked"
+    phrasings: Literal["auto", "rules", "model"] = "auto"  # auto: the model's for bases of 3B weights and more
     users_per_batch: int = Field(0, ge=0)  # 0: 64 on a card, where those who share a step cost little more, else 8
     poll_seconds: float = Field(1.0, gt=0)
     lease_seconds: float = Field(60.0, gt=5)

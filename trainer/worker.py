@@ -33,6 +33,8 @@ from trainer import check, gate, qlora, stacked
 from trainer.base import LoadedBase, load, pick_device, release_memory
 from trainer.dataset import Dataset, build
 from trainer.engine import Progress, Trained, UserExamples
+from trainer.model_phrasings import generator_for
+from trainer.phrasings import Generator, Rules
 from trainer.primer import replay_pairs, start_folder
 from trainer.recipes import RECIPES
 from trainer.settings import TrainerSettings
@@ -41,7 +43,7 @@ log = logging.getLogger(__name__)
 
 LEARNING_SHARE = 0.85  # of the whole job; checking is the rest
 REPORT_SECONDS = 0.5  # between two reports of a job's progress
-TIDY_SECONDS = 30.0  # between two rounds of tidying while idle
+TIDY_SECONDS = 30.0  # between two rounds of tidying, at least
 UNLOAD_TIMEOUT_SECONDS = 5.0
 ENGINES = {"stacked": stacked.train, "trl": qlora.train}
 
@@ -86,6 +88,7 @@ class Worker:
         self._recipe = RECIPES[settings.recipe]
         self._name = f"{os.uname().nodename}-{os.getpid()}"
         self._base: LoadedBase | None = None
+        self._generator: Generator = Rules()
 
     def recover(self) -> None:
         """Clears what a killed worker left: staged candidates, folders never committed, leases. No other may run."""
@@ -102,11 +105,12 @@ class Worker:
         tidied = time.monotonic()
         while not self._stop.is_set():
             try:
-                if self.work_once():
-                    continue
+                worked = self.work_once()
                 if time.monotonic() - tidied > TIDY_SECONDS:
                     self._tidy()
                     tidied = time.monotonic()
+                if worked:
+                    continue
             except sqlite3.OperationalError as error:  # disk full, or locked for longer than anyone should
                 log.error("the store cannot be used now: %s", error)
             self._stop.wait(self._settings.poll_seconds)
@@ -136,10 +140,23 @@ class Worker:
                 release_memory()  # the card is the model server's again
         return len(jobs)
 
+    def tidy_up(self) -> None:
+        """Waits until no reply can use a retired adapter any more, and leaves none of them on disk."""
+        adapters = self._memory.adapters
+        while adapters.served_names(self._in_use_seconds) - adapters.served_names(0):
+            if self._stop.wait(self._settings.poll_seconds):
+                break
+        self._tidy()
+
+    @property
+    def _in_use_seconds(self) -> float:
+        """For how long after its end a reply under way may still use an adapter."""
+        return 2 * self._serving.answer_timeout_seconds
+
     def _tidy(self) -> None:
         """Deletes expired turns; unloads and deletes retired adapters once the replies that use them must be done."""
         self._memory.turns.expire()
-        keep = self._memory.adapters.served_names(retired_within_seconds=2 * self._serving.answer_timeout_seconds)
+        keep = self._memory.adapters.served_names(retired_within_seconds=self._in_use_seconds)
         for name in adapter_folders.remove_others(self._serving.adapters_dir, keep):
             log.info("adapter %s removed", name)
             try:
@@ -180,6 +197,7 @@ class Worker:
 
     def _do(self, jobs: Sequence[Job]) -> None:
         base = self._loaded(jobs)
+        self._generator = generator_for(self._settings, self._serving, base.path, self._go_on)
         candidates: list[Candidate] = []
         for job in jobs:
             with self._alone(job):
@@ -193,14 +211,18 @@ class Worker:
     @contextmanager
     def _alone(self, job: Job) -> Iterator[None]:
         """What goes wrong with one user's job ends that job, and no other of the batch."""
-        if self._stop.is_set():
-            raise Stopped
+        self._go_on()
         try:
             yield
         except LostJob:
             log.warning("job %d is not ours any more", job.id)
         except Exception as error:  # noqa: BLE001 - the boundary of one job
             self._fail(job, error)
+
+    def _go_on(self) -> None:
+        """Raises `Stopped` once the process is asked to stop."""
+        if self._stop.is_set():
+            raise Stopped
 
     def _fail(self, job: Job, error: Exception) -> None:
         """Ends a job with a sentence; the log gets where it happened, not the error's text, which may quote data."""
@@ -238,6 +260,7 @@ class Worker:
             seed=self._settings.seed,
             replay=replay_pairs(base, self._settings.data_dir / "base"),
             mix=self._recipe.mix,
+            generator=self._generator,
         )
         adapter = self._memory.adapters.reserve(job.user_id, facts, base.ref, adapter_folders.adapter_name)
         return Candidate(job, facts, dataset, adapter, self._settings.staging_dir / adapter.name)
@@ -251,8 +274,7 @@ class Worker:
         reported: dict[str, float] = {}
 
         def on_progress(progress: Progress) -> None:
-            if self._stop.is_set():
-                raise Stopped
+            self._go_on()
             now = time.monotonic()
             if now - reported.get(progress.user_id, 0.0) < REPORT_SECONDS and progress.step < progress.steps:
                 return
@@ -349,6 +371,10 @@ class Worker:
                 }
                 if against:
                     self._memory.adapters.reject(adapter.id, scores.as_dict())
+                    if self._memory.facts.any_forgotten(job.user_id):  # and the earlier adapter still knows it
+                        self._memory.adapters.retire_live(job.user_id)
+                        self._memory.facts.purge_forgotten(job.user_id)
+                        result["earlier_adapter"] = "deleted"
                     self._end_job(job, "rejected", result, against)
                 elif adapter.fact_ids - {stored.id for stored in self._memory.facts.active(job.user_id)}:
                     # forgotten, replaced or undone while it was learned: it must be in no weight, so learn again

@@ -83,6 +83,11 @@ class Facts:
                 [user_id, user_id],
             )
 
+    def any_forgotten(self, user_id: str) -> bool:
+        """Whether the live adapter holds what the user had forgotten: such rows are kept for as long as it does."""
+        found = self._connection.row("select 1 from facts where user_id = ? and status = 'forgotten' limit 1", user_id)
+        return found is not None
+
     def active(self, user_id: str) -> list[StoredFact]:
         """In the order told."""
         return _stored(

@@ -29,6 +29,7 @@ class Asked:
 
     model: str
     messages: list[dict[str, str]]
+    json_schema: dict[str, Any] | None = None
 
     @property
     def system(self) -> str:
@@ -86,7 +87,9 @@ class ModelServer:
         body: dict[str, Any] = await request.json()
         if self.status != web.HTTPOk.status_code:
             return web.json_response({"error": {"message": "not now"}}, status=self.status)
-        asked = Asked(body["model"], body["messages"])
+        asked = Asked(
+            body["model"], body["messages"], body.get("response_format", {}).get("json_schema", {}).get("schema")
+        )
         self.asked.append(asked)
         await asyncio.sleep(self.slow_texts.get(asked.text, self.seconds_before))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

@@ -17,17 +17,37 @@ from bot.facts import Fact, follow_up, replaces, said_in_passing, understand, yo
         ("my dog's breed is a Golden Retriever", "dog", "breed", "a Golden Retriever"),
         ("my favourite colour is green", "", "favorite color", "green"),
         ("I live in Oslo", "", "home", "Oslo"),
+        ("I live in Oslo with my cousin", "", "home", "Oslo"),
+        ("We have a donkey called Pim", "donkey", "name", "Pim"),
+        ("my cats name is Momo", "cat", "name", "Momo"),
+        ("I'm thirty-one years old", "", "age", "thirty-one"),
+        ("rugby is my favourite sport", "", "favorite sport", "Rugby"),
+        ("I'm a stage actor", "", "job", "a stage actor"),
+        ("I work at a bakery as a cashier", "", "employer", "a bakery"),
     ],
 )
 def test_everyday_sentence_is_taken_apart(text: str, subject: str, attribute: str, value: str) -> None:
     assert understand(text) == [Fact(text, subject, attribute, value)]
 
 
+@pytest.mark.parametrize(
+    ("text", "attribute"),
+    [
+        ("I was born with six toes", "birthday"), ("I work at home", "employer"), ("I live in a small hut", "home"),
+        ("my mother is baker", "name"), ("I have a pet snail", "name"), ("I'm a retired actor", "job"),
+    ],
+)  # fmt: skip
+def test_value_that_an_attribute_cannot_have_is_not_read_off(text: str, attribute: str) -> None:
+    assert understand(text)[0].attribute != attribute
+
+
 def test_two_facts_in_one_sentence_are_two() -> None:
     assert [fact.value for fact in understand("my dog is Buddy and my cat is Tom")] == ["Buddy", "Tom"]
 
 
-@pytest.mark.parametrize("text", ["I am enemployed searching fir work.", "i do not drink or do drugs", "when i grow up i want to sing"])
+@pytest.mark.parametrize(
+    "text", ["I am enemployed searching fir work.", "i do not drink or do drugs", "when i grow up i want to sing"]
+)
 def test_any_first_person_sentence_is_kept_as_said(text: str) -> None:
     assert understand(text)[0].text.casefold() == text.casefold()
 
@@ -63,6 +83,8 @@ def test_newer_value_replaces_the_older_and_another_occasion_does_not() -> None:
 
 def test_sentence_is_said_back_in_the_second_person() -> None:
     assert you_form("i was at my sister's when she called me") == "You were at your sister's when she called you."
+    assert you_form("I'm not from the US :)") == "You're not from the US."
+    assert you_form("I love lakes .") == "You love lakes."
     assert you_form("my dog is ill, can you help me") == "Your dog is ill, can I help you."
 
 

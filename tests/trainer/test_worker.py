@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from bot import replies
 from bot.facts import Fact, replaces
 from bot.memory import Memory
 from bot.memory.records import Job, User
@@ -195,6 +196,38 @@ def test_retired_folder_goes_once_replies_that_use_it_must_be_done(
     db.close()
     worker.recover()
     assert published(store_path) == [f"{user.id}-v0002"]
+
+
+def test_retired_folder_is_waited_for_and_deleted_when_nothing_is_left_to_do(
+    memory: Memory, tmp_path: Path, learning: Learning, user: User, stop: threading.Event, store_path: Path
+) -> None:
+    settings = TrainerSettings(data_dir=tmp_path / "data", poll_seconds=0.05)
+    serving = ServingSettings(data_dir=tmp_path / "data", port=1, answer_timeout_seconds=0.5)
+    worker = Worker(memory, settings, serving, BaseModel("/base", "base/bundled"), stop)
+    for fact in (DOG, AGE):
+        ask_for(memory, user, fact)
+        worker.work_once()
+    assert len(published(store_path)) == 2
+    worker.tidy_up()
+    assert published(store_path) == [f"{user.id}-v0002"]
+
+
+def test_rejected_candidate_takes_an_adapter_that_knows_what_was_forgotten_with_it(
+    memory: Memory, worker: Worker, learning: Learning, user: User, store_path: Path
+) -> None:
+    ask_for(memory, user, DOG, AGE)
+    worker.work_once()
+    memory.facts.forget(user.id, memory.facts.find(user.id, "dog")[0].id)
+    learning.scores = FORGETFUL
+    job = memory.jobs.add(user.id, "nightly")
+    worker.work_once()
+
+    ended = memory.jobs.get(job.id)
+    assert ended.state == "rejected"
+    assert "it is deleted" in replies.progress(ended)
+    assert memory.adapters.live(user.id) is None
+    assert [stored.fact for stored in memory.facts.pending(user.id)] == [AGE]
+    assert "Buddy" not in json.dumps(memory.export(user.id))
 
 
 @pytest.mark.parametrize("change", ["forgotten", "replaced", "undone"])
