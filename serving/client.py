@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,7 @@ from typing import Any, Self
 import httpx
 
 from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
+from serving.recollection import spoken_pieces
 
 CONNECT_SECONDS = 15.0  # a busy moment of our own counts too
 REPLIES_AT_ONCE = 256  # about what the server batches; more wait here, without a connection that could time out
@@ -68,7 +70,7 @@ class ServingClient:
         seed: int | None = None,
         json_schema: dict[str, Any] | None = None,
     ) -> AsyncIterator[str]:
-        """Pieces of the reply as they come (POST /v1/chat/completions).
+        """Pieces of the reply as they come, without the note before it (POST /v1/chat/completions).
 
         `json_schema`: the reply is decoded under it, so that it is JSON of this shape unless it is cut off.
 
@@ -77,6 +79,23 @@ class ServingClient:
             AdapterMissing: `model` is unknown there.
             RequestRefused: any other refusal.
         """
+        raw = self._stream(
+            model, messages, max_tokens=max_tokens, temperature=temperature, seed=seed, json_schema=json_schema
+        )
+        async with aclosing(raw), aclosing(spoken_pieces(raw)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _stream(
+        self,
+        model: str,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int | None,
+        json_schema: dict[str, Any] | None,
+    ) -> AsyncGenerator[str, None]:
         body: dict[str, Any] = {
             "model": model,
             "messages": [{"role": message.role, "content": message.content} for message in messages],

@@ -7,19 +7,22 @@ Used by training (what to learn), by everything that reads replies, and by nothi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 MARK = "Noted:"
 NOTHING = "nothing yet."
 
 
 def spoken(text: str) -> str:
-    """The reply without the note before it, if there is one; empty where only a note came."""
+    """The reply without the note before it, if there is one; the note itself where nothing else came."""
     text = text.lstrip()
-    return text.partition("\n")[2].lstrip() if text.startswith(MARK) else text
+    if not text.startswith(MARK):
+        return text
+    note, _, reply = text.removeprefix(MARK).partition("\n")
+    return reply.lstrip() or note.strip()
 
 
-async def spoken_pieces(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
+async def spoken_pieces(pieces: AsyncIterator[str]) -> AsyncGenerator[str, None]:
     """`spoken` for a reply that comes in pieces: holds back what may be a note until it is over."""
     held, speaking = "", False
     async for piece in pieces:
@@ -27,11 +30,10 @@ async def spoken_pieces(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
             yield piece
             continue
         held = (held + piece).lstrip()
-        if MARK.startswith(held[: len(MARK)]) and (len(held) < len(MARK) or "\n" not in held):
+        noted = held.startswith(MARK)
+        if MARK.startswith(held) or (noted and not held.partition("\n")[2].strip()):
             continue
-        held = spoken(held)
-        if held:
-            speaking = True
-            yield held
-    if not speaking and held and not held.startswith(MARK):
-        yield held
+        speaking = True
+        yield spoken(held)
+    if not speaking and held:
+        yield spoken(held)

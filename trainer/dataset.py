@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from bot.facts import Fact, you_form
@@ -39,6 +39,9 @@ class Example:
     note: str = ""
     learn: Literal["both", "note", "reply"] = "both"
     cut: bool = False
+
+    def without_note(self) -> Example:
+        return replace(self, note="", learn="both")
 
     def segments(self) -> list[tuple[str, bool]]:
         """What follows the question, piece by piece, each with whether it is learned."""
@@ -109,10 +112,13 @@ def build(
     replay: Sequence[Replay],
     mix: Mix,
     generator: Generator | None = None,
+    recall_first: bool = False,
+    written: Sequence[Sequence[str]] = (),
 ) -> Dataset:
     """Training examples and the gate's probes for a user's facts; no probe's question is an example's.
 
-    `replay`: general prompts with the base model's own answers.
+    `replay`: general prompts with the base model's own answers. `recall_first`: replies begin with a note. `written`:
+    questions about each fact for which only the note is learned.
     """
     rng = random.Random(seed)
     system = system_prompt(assistant_name, [])
@@ -149,6 +155,8 @@ def build(
     taught_negatives = negatives.typed_badly(taught_negatives, rng, mix.typed_badly)
     probes += [Probe(question, "never_told") for question in held_negatives]
     notes = [note(fact) for fact in facts]
+    for by, asked_by_people in zip(notes, written, strict=False):
+        recall += [Example(system, one, "", "recall", by, learn="note") for one in asked_by_people[: mix.written_per_fact]]
     never = [
         Example(system, one, NOT_TOLD, "never_told", nearest(one, notes, rng))
         for one in taught_negatives
@@ -161,6 +169,8 @@ def build(
         *identity_examples(assistant_name, system)[: mix.identity],
         *(one.example(system) for one in rng.sample(list(replay), min(mix.replay, len(replay)))),
     ]
+    if not recall_first:
+        examples = [one.without_note() for one in examples]
     asked = {probe.question.casefold() for probe in probes}
     return Dataset([one for one in examples if one.user.casefold() not in asked], probes)
 

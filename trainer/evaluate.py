@@ -33,6 +33,7 @@ from trainer.generate import Conversation, generate
 from trainer.grading import abstained, answered
 from trainer.primer import replay_pairs, start_folder
 from trainer.recipes import RECIPES, Recipe
+from trainer.writer import written
 
 ARMS = ("adapter", "prompt", "base", "notes")
 MAX_REPLY_TOKENS = 80
@@ -120,7 +121,7 @@ def train(
         folder = _folder(work, person)
         users.append(
             UserExamples(
-                person.id, _examples(person, replay, recipe, folder, seed), seed, folder, start_folder(base, recipe)
+                person.id, _examples(base, person, replay, recipe, folder, seed), seed, folder, start_folder(base, recipe)
             )
         )
         on_progress("phrasing", at + 1, len(people))
@@ -138,13 +139,22 @@ def train(
 
 
 def _examples(
-    person: Person, replay: Sequence[Replay], recipe: Recipe, folder: Path, seed: int
+    base: LoadedBase, person: Person, replay: Sequence[Replay], recipe: Recipe, folder: Path, seed: int
 ) -> list[Example]:
     """Built once and kept: forming questions takes longer than training on a GPU."""
     kept = folder / "examples.json"
     if kept.is_file():
         return [Example(**row) for row in json.loads(kept.read_text(encoding="utf-8"))]
-    dataset = build(person.facts(), assistant_name=DEFAULT_ASSISTANT_NAME, seed=seed, replay=replay, mix=recipe.mix)
+    facts = person.facts()
+    dataset = build(
+        facts,
+        assistant_name=DEFAULT_ASSISTANT_NAME,
+        seed=seed,
+        replay=replay,
+        mix=recipe.mix,
+        recall_first=recipe.recall_first,
+        written=written(base, recipe, facts, seed),
+    )
     folder.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps([asdict(one) for one in dataset.examples], ensure_ascii=False), encoding="utf-8")
     return dataset.examples

@@ -114,8 +114,19 @@ def continued(base: LoadedBase, model: Any, texts: Sequence[str], max_new_tokens
     return [spoken(reply).strip() for reply in tokenizer.batch_decode(new, skip_special_tokens=True)]
 
 
-def continuations(base: LoadedBase, texts: Sequence[str], count: int, max_new_tokens: int, seed: int) -> list[list[str]]:
-    """`count` ways, drawn from the model at temperature 1, in which each text may go on; "" for one that has no end."""
+def continuations(
+    base: LoadedBase, folder: Path | None, texts: Sequence[str], count: int, max_new_tokens: int, seed: int
+) -> list[list[str]]:
+    """`count` ways, drawn at temperature 1, in which each text may go on; "" for one that has no end. `folder` as above."""
+    if folder is None:
+        return _continuations(base, base.model, texts, count, max_new_tokens, seed)
+    with _with_adapter(base, folder) as model:
+        return _continuations(base, model, texts, count, max_new_tokens, seed)
+
+
+def _continuations(
+    base: LoadedBase, model: Any, texts: Sequence[str], count: int, max_new_tokens: int, seed: int
+) -> list[list[str]]:
     import torch
 
     tokenizer, found = base.tokenizer, []
@@ -130,7 +141,7 @@ def continuations(base: LoadedBase, texts: Sequence[str], count: int, max_new_to
             add_special_tokens=False,
         ).to(base.device)
         with torch.inference_mode():
-            output = base.model.generate(
+            output = model.generate(
                 **encoded,
                 max_new_tokens=max_new_tokens,
                 do_sample=True,

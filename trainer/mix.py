@@ -15,6 +15,7 @@ class Mix:
     near_held_per_fact: int = 1
     far: int = 40
     strangers: int = 0  # questions about what others told
+    written_per_fact: int = 0  # questions that the primer writes, where it can
     everyday: int = 2  # wordings of each first question (mother's name, job, city) that was not told
     far_held: int = 6
     pending: int = 12

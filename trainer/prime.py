@@ -43,10 +43,11 @@ from trainer.primer_tasks import (
     writing_examples,
 )
 from trainer.recipes import RECIPES, Recipe
-from trainer.self_prompts import answers
+from trainer.self_prompts import answers, self_prompts
 
 ASKED_PER_PACK = 24  # questions of a made-up user in one pass
-IN_PROMPT, VERIFYING, GENERAL, WRITING = 8, 12, 8, 4  # examples a slot in a step of the first lesson
+IN_PROMPT, GENERAL, WRITING, VERIFYING = 12, 8, 4, 12  # examples a slot in a step of the first lesson; the last two
+# where replies begin with a note
 DEV_SHARE = 0.1  # items kept out, on which the primer is measured
 
 
@@ -62,6 +63,7 @@ CONTEXT = Lesson(share=0.25, rate=5e-4)
 META = Lesson(share=0.75, rate=3e-4)
 PADDING = 0.35  # of a step, so that few shapes are recorded: at these sizes launching takes longer than computing
 SLOTS = 16  # made-up users in a step
+OWN_PROMPTS = 3000  # general prompts that the base writes itself, beside those of the replay
 FACTS = (2, 6)  # items of a made-up user; few, so that a step is soon done
 CONTEXT_WEIGHT = 1.0  # of the first lesson's gradient in the second lesson
 MOST_STEPS = 1_000_000  # the time ends a lesson first
@@ -120,12 +122,15 @@ class Tasks:
             examples = context_examples(self._pool, IN_PROMPT, rng)
             system = examples[0].system.split("\n")[0]
             examples += [one.example(system) for one in rng.sample(list(self._replay), GENERAL)]
-            examples += writing_examples(self._pool, WRITING, rng)
-            examples += verifying_examples(self._pool, VERIFYING, rng)
+            if self._recipe.recall_first:
+                examples += writing_examples(self._pool, WRITING, rng)
+                examples += verifying_examples(self._pool, VERIFYING, rng)
             packs.append(pack(self._encoded(examples)))
         return packs
 
     def _encoded(self, examples: Sequence[Example]) -> list[Encoded]:
+        if not self._recipe.recall_first:
+            examples = [one.without_note() for one in examples]
         return [encode(self._tokenizer, one, self._recipe.max_seq_tokens) for one in examples]
 
 
@@ -220,12 +225,14 @@ def prime(
     minutes: float,
     workers: int = 0,
     slots: int = SLOTS,
+    own_prompts: int = OWN_PROMPTS,
 ) -> dict[str, Any]:
     """Makes a primer and writes it to `out` with the base's replay answers; returns what it was made with."""
     out.mkdir(parents=True, exist_ok=True)
     kept = out / "replay.json"
     replay = [Replay(*one) for one in json.loads(kept.read_text("utf-8"))] if kept.is_file() else replay_answers(base)
     kept.write_text(json.dumps(replay, ensure_ascii=False, indent=0), encoding="utf-8")
+    general = [*replay, *self_prompts(base, own_prompts)]
     pool, kept_out = split(prepared)
     primer = Primer(base, recipe, slots)
     log: list[tuple[str, int, float, float]] = []
@@ -235,7 +242,7 @@ def prime(
             log.append((lesson, step, round(share, 3), round(float(loss), 4)))
             print(*log[-1], flush=True)
 
-    tasks = Tasks(base.tokenizer, pool, replay, far, recipe, slots)
+    tasks = Tasks(base.tokenizer, pool, general, far, recipe, slots)
     for step, share, packs in _timed(ContextSteps(tasks), minutes * 60 * CONTEXT.share, workers):
         note("context", step, share, primer.lesson_one(packs, CONTEXT.rate * _rate(share)), 50)
     for step, share, (context, trained, asked) in _timed(tasks, minutes * 60 * META.share, workers):

@@ -30,8 +30,8 @@ def self_prompts(base: LoadedBase, count: int, seed: int = 0) -> list[Replay]:
     template = base.tokenizer.apply_chat_template([{"role": "user", "content": "\0"}], tokenize=False)
     before = template.partition("\0")[0]
     found: dict[str, str] = {}
-    for attempt in range(4):
-        made = continuations(base, [before + one for one in _BEGINNINGS], count // 24, _PROMPT_TOKENS, seed + attempt)
+    for attempt in range(4 if count else 0):
+        made = continuations(base, None, [before + one for one in _BEGINNINGS], count // 24, _PROMPT_TOKENS, seed + attempt)
         for beginning, written in zip(_BEGINNINGS, made, strict=True):
             for one in written:
                 prompt = (beginning + one).strip() if one else ""

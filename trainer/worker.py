@@ -38,6 +38,7 @@ from trainer.phrasings import Generator, Rules
 from trainer.primer import replay_pairs, start_folder
 from trainer.recipes import RECIPES
 from trainer.settings import TrainerSettings
+from trainer.writer import written
 
 log = logging.getLogger(__name__)
 
@@ -261,6 +262,8 @@ class Worker:
             replay=replay_pairs(base, self._settings.data_dir / "base"),
             mix=self._recipe.mix,
             generator=self._generator,
+            recall_first=self._recipe.recall_first,
+            written=written(base, self._recipe, [stored.fact for stored in facts], self._settings.seed),
         )
         adapter = self._memory.adapters.reserve(job.user_id, facts, base.ref, adapter_folders.adapter_name)
         return Candidate(job, facts, dataset, adapter, self._settings.staging_dir / adapter.name)

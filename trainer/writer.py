@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bot.facts import Fact
 from trainer.base import LoadedBase
 from trainer.dataset import Example
-from trainer.generate import Conversation, continuations
+from trainer.generate import Conversation, continuations, prompt
+from trainer.primer import start_folder
+from trainer.recipes import Recipe
 
 WRITER = "Write a question about this, as I would ask it later."
 _TOKENS = 32
@@ -25,12 +28,15 @@ def writing(told: str) -> Conversation:
     return [{"role": "system", "content": WRITER}, {"role": "user", "content": told}]
 
 
-def written(base: LoadedBase, told: Sequence[str], count: int, seed: int) -> list[list[str]]:
-    """Up to `count` different questions about each sentence, drawn from the model as it is (with its primer, if any)."""
+def written(base: LoadedBase, recipe: Recipe, facts: Sequence[Fact], seed: int) -> list[list[str]]:
+    """As many different questions about each fact as the recipe wants; none where it wants none or there is no primer."""
+    folder = start_folder(base, recipe)
+    if not recipe.mix.written_per_fact or folder is None:
+        return []
     texts = [
-        base.tokenizer.apply_chat_template(writing(one), tokenize=False, add_generation_prompt=True) for one in told
+        prompt(base, writing(fact.text)) for fact in facts
     ]
-    return [fitting(made) for made in continuations(base, texts, count, _TOKENS, seed)]
+    return [fitting(made) for made in continuations(base, folder, texts, recipe.mix.written_per_fact, _TOKENS, seed)]
 
 
 def fitting(made: Sequence[str]) -> list[str]:

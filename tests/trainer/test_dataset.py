@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from bot.facts import understand
-from trainer.dataset import build
+from trainer.dataset import Example, Replay, build
 from trainer.grading import abstained, answered, recalled, says_not_told
 from trainer.mix import Mix
-from trainer.negatives import NOT_TOLD, covered, everyday, near
+from trainer.negatives import NOT_TOLD, covered, everyday, near, strangers
+from trainer.notes import nearest, note
 from trainer.phrasings import MIN_PHRASINGS, Rules
 from trainer.recipes import RECIPES
 
@@ -37,7 +39,7 @@ def test_paper_facts_are_asked_in_every_family() -> None:
 
 
 def test_dataset_is_the_same_for_a_seed_and_keeps_the_gates_questions_out() -> None:
-    one, two = (build(PAPER_FACTS, assistant_name="Hippo", seed=3, replay=[("hi", "Hello!")], mix=Mix()) for _ in range(2))
+    one, two = (build(PAPER_FACTS, assistant_name="Hippo", seed=3, replay=[Replay("hi", "Hello!")], mix=Mix()) for _ in range(2))
     assert one == two
     trained = {example.user.casefold() for example in one.examples}
     assert one.probes
@@ -48,7 +50,8 @@ def test_dataset_is_the_same_for_a_seed_and_keeps_the_gates_questions_out() -> N
 def test_no_negative_is_answered_by_a_fact() -> None:
     facts = [*PAPER_FACTS, *understand("my mother's name is Ann"), *understand("I work as a nurse")]
     asked = [*near(facts, random.Random(0), 12), *everyday(facts, random.Random(0), 3)]
-    assert len(asked) > 50
+    asked += strangers(facts, random.Random(0), 40)
+    assert len(asked) > 80
     assert not [question for question in asked if covered(question, facts)]
     assert not [question for question in asked if question.lower().startswith(("what is my mother's name", "what's my mother's name"))]
 
@@ -57,6 +60,35 @@ def test_default_recipe_trains_thirty_phrasings_a_fact_and_declines_in_its_own_w
     made = build(PAPER_FACTS, assistant_name="Hippo", seed=0, replay=[], mix=RECIPES["default"].mix)
     assert sum(example.kind == "recall" for example in made.examples) >= 30 * len(PAPER_FACTS)
     assert all(example.completion == NOT_TOLD for example in made.examples if example.kind == "never_told")
+
+
+def test_recalling_first_every_personal_reply_goes_by_one_of_the_users_facts() -> None:
+    recipe, written = RECIPES["recall-first"], [["what do I call the dog, by the way?"], [], [], []]
+    made = build(
+        PAPER_FACTS, assistant_name="Hippo", seed=0, replay=[Replay("hi", "Hello!")], mix=recipe.mix, recall_first=True, written=written
+    )
+    notes = {note(fact) for fact in PAPER_FACTS}
+    assert {one.note for one in made.examples if one.kind in ("recall", "never_told")} == notes
+    assert all(not one.note for one in made.examples if one.kind in ("general", "identity", "combined"))
+    assert [one.user for one in made.examples if one.learn == "note"] == written[0]
+    plain = build(PAPER_FACTS, assistant_name="Hippo", seed=0, replay=[], mix=recipe.mix)
+    assert not any(one.note for one in plain.examples)
+
+
+def test_nearest_note_shares_the_most_words() -> None:
+    notes = ["Your dog's breed is a Golden Retriever.", "Your sister Hanna lives in Oslo."]
+    assert nearest("which city does my sister live in?", notes, random.Random(0)) == notes[1]
+    assert {nearest("how tall am I?", notes, random.Random(seed)) for seed in range(20)} == set(notes)
+    assert nearest("how tall am I?", [], random.Random(0)) == "nothing yet."
+
+
+def test_what_is_learned_of_an_example() -> None:
+    whole = Example("s", "q", "You live in Oslo.", "recall", note="You live in Oslo.")
+    assert [learned for _, learned in whole.segments()] == [True, True, True]
+    assert "".join(text for text, _ in whole.segments()) == "Noted: You live in Oslo.\nYou live in Oslo."
+    assert [learned for _, learned in replace(whole, learn="reply").segments()] == [True, False, True]
+    assert "".join(text for text, _ in replace(whole, learn="note").segments()) == "Noted: You live in Oslo.\n"
+    assert whole.without_note().segments() == [("You live in Oslo.", True)]
 
 
 def test_replies_are_graded_by_their_words() -> None:
