@@ -14,7 +14,7 @@ import pytest
 from bot.facts import Fact, follow_up, understand
 from serving.base_model import BaseModel
 from tests.vllm_server import ROOT, environment, fresh_data_dir
-from trainer.dataset import build
+from trainer.dataset import Replay, build
 from trainer.demo_script import ASKED_AGAIN, ASKED_AT_ONCE, GENERAL, NEVER_TOLD, TOLD
 from trainer.grading import words
 from trainer.phrasings import Rules, answer
@@ -67,7 +67,7 @@ def test_script_asks_enough_of_each_kind() -> None:
 def test_no_question_of_the_script_is_in_the_training_whatever_its_seed(recipe: str) -> None:
     asked = {plain(question) for question, _ in ASKED_AGAIN} | {plain(question) for question in NEVER_TOLD}
     for seed in range(20):
-        replay = [("Say hi.", "Hi!")]
+        replay = [Replay("Say hi.", "Hi!")]
         dataset = build(told_facts(), assistant_name="Hippo", seed=seed, replay=replay, mix=RECIPES[recipe].mix)
         assert asked & {plain(example.user) for example in dataset.examples} == set()
 

@@ -25,6 +25,7 @@ from serving.errors import BaseModelMissing
 from serving.settings import ServingSettings
 from trainer import worker as worker_module
 from trainer.base import LoadedBase
+from trainer.dataset import Replay
 from trainer.engine import Progress, Trained, UserExamples
 from trainer.gate import Scores
 from trainer.settings import TrainerSettings
@@ -73,7 +74,7 @@ def learning(monkeypatch: pytest.MonkeyPatch) -> Learning:
     stand_in = Learning()
     monkeypatch.setitem(worker_module.ENGINES, "stacked", stand_in.train)
     monkeypatch.setattr(worker_module, "load", lambda path, ref, **_: LoadedBase(None, None, "cpu", ref, path))
-    monkeypatch.setattr(worker_module, "replay_pairs", lambda *_: [("Say hi", "Hi!")])
+    monkeypatch.setattr(worker_module, "replay_pairs", lambda *_: [Replay("Say hi", "Hi!")])
     monkeypatch.setattr(worker_module, "start_folder", lambda *_: None)
     monkeypatch.setattr(worker_module.check, "general_of_base", lambda *_: [True])
     monkeypatch.setattr(worker_module.check, "ask", stand_in.ask)
