@@ -25,10 +25,12 @@ from typing import Annotated, Any
 
 import typer
 
+from serving.prompts import DEFAULT_ASSISTANT_NAME
 from trainer.base import LoadedBase, load
+from trainer.check import ask, general_of_base
 from trainer.dataset import Example, Replay
 from trainer.engine import Encoded, data_order, encode, learning_rates
-from trainer.general_prompts import REPLAY
+from trainer.general_prompts import GATE, REPLAY
 from trainer.generate import generate
 from trainer.grading import words
 from trainer.negatives import far_questions
@@ -65,6 +67,7 @@ PADDING = 0.35  # of a step, so that few shapes are recorded: at these sizes lau
 SLOTS = 16  # made-up users in a step
 OWN_PROMPTS = 3000  # general prompts that the base writes itself, beside those of the replay
 FACTS = (2, 6)  # items of a made-up user; few, so that a step is soon done
+MAX_GENERAL_LOSS = 0.15  # of a primer that chats, as a share of the questions; the gate's default
 CONTEXT_WEIGHT = 1.0  # of the first lesson's gradient in the second lesson
 MOST_STEPS = 1_000_000  # the time ends a lesson first
 
@@ -255,11 +258,20 @@ def prime(
         "items": len(pool),
         "minutes": minutes,
         "log": log,
-        "chats": True,
+        **_general(base, out),
         "kept_out": measured,
     }
     (out / "primer.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
     return made
+
+
+def _general(base: LoadedBase, folder: Path) -> dict[str, Any]:
+    """How many of the gate's general questions the primer and the bare base get right, and so whether it may chat."""
+    with tempfile.TemporaryDirectory() as scratch:
+        of_base = general_of_base(base, Path(scratch), len(GATE))
+    scores, _ = ask(base, folder, [], DEFAULT_ASSISTANT_NAME, of_base)
+    lost = (scores.general_base - scores.general) / scores.general_asked
+    return {"general": scores.general, "general_base": scores.general_base, "chats": lost <= MAX_GENERAL_LOSS}
 
 
 def measure(
