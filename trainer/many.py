@@ -26,6 +26,7 @@ from trainer.grading import holds, says_not_told, words
 from trainer.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
+    from trainer.dataset import Example
     from trainer.many_users import User
 
 MAX_REPLY_TOKENS = 80
@@ -55,7 +56,8 @@ def train_and_ask(
 
     start = start_folder(base, recipe)
     trained_users = [
-        UserExamples(user.id, user.taught, seed, scratch / user.id, start) for seed, user in enumerate(users)
+        UserExamples(user.id, _as_taught(user, recipe), seed, scratch / user.id, start)
+        for seed, user in enumerate(users)
     ]
     steps: dict[str, int] = {}
 
@@ -80,6 +82,10 @@ def train_and_ask(
         "ask_seconds": round(time.monotonic() - begun, 2),
         "replies": [asdict(one) for one in replies],
     }
+
+
+def _as_taught(user: User, recipe: Recipe) -> list[Example]:
+    return user.taught if recipe.recall_first else [one.without_note() for one in user.taught]
 
 
 def ask(base: LoadedBase, users: Sequence[User], recipe: Recipe, adapters: Path) -> list[Reply]:
