@@ -226,7 +226,13 @@ def _make(count: int, tasks: Path | None, recipe: Recipe, seed: int) -> list[Use
     replay = [Replay(*one) for one in json.loads((SHIPPED / "replay.json").read_text(encoding="utf-8"))]
     mix = recipe.mix
     sampling = Sampling(
-        *(mix.phrasings_per_fact, mix.near_per_fact, mix.far, mix.pending, mix.identity, mix.replay), ASKED_PER_ITEM
+        phrasings_per_fact=mix.phrasings_per_fact,
+        near_per_fact=mix.near_per_fact,
+        far=mix.far,
+        pending=mix.pending,
+        identity=mix.identity,
+        replay=mix.replay,
+        asked_per_item=ASKED_PER_ITEM,
     )
     return many_users.make(count, kept_out, replay, far, sampling, seed)
 
