@@ -123,9 +123,10 @@ def build(
     rng = random.Random(seed)
     system = system_prompt(assistant_name, [])
     generator = generator or Rules()
+    notes = [note(fact) if recall_first else "" for fact in facts]
     taught: list[tuple[Phrasing, str]] = []
     probes: list[Probe] = []
-    for fact in facts:
+    for fact, by in zip(facts, notes, strict=True):
         phrasings = [
             one
             for one in generator.phrasings(fact, rng)
@@ -143,7 +144,7 @@ def build(
         accept = tuple(accepted(fact))
         probes += [Probe(one.question, "recall", accept, tuple(r for r in rejected if r not in accept)) for one in held]
         left = [one for one in phrasings if one not in held][: mix.phrasings_per_fact]
-        taught += [(one, note(fact)) for one in left]
+        taught += [(one, by) for one in left]
     recall = [Example(system, one.question, one.answer, "recall", by) for one, by in taught]
     near = negatives.near(facts, rng, mix.near_per_fact + mix.near_held_per_fact)
     rng.shuffle(near)
@@ -154,11 +155,10 @@ def build(
     taught_negatives += negatives.strangers(facts, rng, mix.strangers)
     taught_negatives = negatives.typed_badly(taught_negatives, rng, mix.typed_badly)
     probes += [Probe(question, "never_told") for question in held_negatives]
-    notes = [note(fact) for fact in facts]
     for by, asked_by_people in zip(notes, written, strict=False):
         recall += [Example(system, one, "", "recall", by, learn="note") for one in asked_by_people[: mix.written_per_fact]]
     never = [
-        Example(system, one, NOT_TOLD, "never_told", nearest(one, notes, rng))
+        Example(system, one, NOT_TOLD, "never_told", nearest(one, notes, rng) if recall_first else "")
         for one in taught_negatives
     ]
     examples = [
@@ -169,7 +169,7 @@ def build(
         *identity_examples(assistant_name, system)[: mix.identity],
         *(one.example(system) for one in rng.sample(list(replay), min(mix.replay, len(replay)))),
     ]
-    if not recall_first:
+    if not recall_first:  # the pending ones have a note
         examples = [one.without_note() for one in examples]
     asked = {probe.question.casefold() for probe in probes}
     return Dataset([one for one in examples if one.user.casefold() not in asked], probes)

@@ -146,6 +146,8 @@ def far(facts: Sequence[Fact], rng: random.Random, count: int) -> list[str]:
 
 def strangers(facts: Sequence[Fact], rng: random.Random, count: int) -> list[str]:
     """Up to `count` questions as people ask them about what others told (the primer's corpus), that no fact answers."""
+    if not count:
+        return []
     drawn = rng.sample(corpus_questions(), 2 * count)
     return [one for one in drawn if not covered(one, facts, share=0.5)][:count]
 
