@@ -1,6 +1,7 @@
-"""Greedy replies of the base model, with or without an adapter, many at a time; no server needed.
+"""Replies of the base model, with or without an adapter, many at a time; no server needed.
 
-Prompts go through the base's chat template, as serving does it; the note before a reply is left out, as there. Not covered: sampling, streaming.
+Prompts go through the base's chat template, as serving does it, and the note before a reply is left out, as there.
+`continuations` draws what may follow a text. Not covered: streaming.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from serving.recollection import spoken
 from trainer.base import LoadedBase
 
 Conversation = list[dict[str, str]]
-BATCH_SIZE = {"cpu": 16, "cuda": 1024}
-DRAWN_AT_ONCE = {"cpu": 64, "cuda": 3072}
+BATCH_SIZE = {"cpu": 16, "cuda": 256}  # a 7B base's check must fit beside the model server
+DRAWN_AT_ONCE = {"cpu": 64, "cuda": 1024}
 
 
 def generate(
@@ -29,16 +30,48 @@ def generate(
 
     `on_batch` is called with the number of replies each batch gave.
     """
-    if folder is None:
-        return _replies(base, base.model, conversations, max_new_tokens, on_batch)
-    with _with_adapter(base, folder) as model:
-        return _replies(base, model, conversations, max_new_tokens, on_batch)
+    texts = [prompt(base, one) for one in conversations]
+    order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
+    replies = [""] * len(texts)
+    size = BATCH_SIZE[base.device]
+    with _answering(base, folder) as model:
+        for start in range(0, len(order), size):
+            batch = order[start : start + size]
+            made = continued(base, model, [texts[at] for at in batch], max_new_tokens)
+            for at, reply in zip(batch, made, strict=True):
+                replies[at] = reply
+            if on_batch:
+                on_batch(len(batch))
+    return replies
+
+
+def continuations(
+    base: LoadedBase, folder: Path | None, texts: Sequence[str], count: int, max_new_tokens: int, seed: int
+) -> list[list[str]]:
+    """`count` ways, drawn at temperature 1, in which each text may go on; "" for one that has no end. `folder` as above."""
+    import torch
+
+    torch.manual_seed(seed)
+    size = max(1, DRAWN_AT_ONCE[base.device] // count)
+    how = {"do_sample": True, "temperature": 1.0, "top_p": 0.95, "top_k": 0, "num_return_sequences": count}
+    found: list[list[str]] = []
+    with _answering(base, folder) as model:
+        for start in range(0, len(texts), size):
+            new = _new_tokens(base, model, texts[start : start + size], max_new_tokens, **how)
+            ended = (new == base.tokenizer.eos_token_id).any(dim=1).tolist()
+            drawn = base.tokenizer.batch_decode(new, skip_special_tokens=True)
+            kept = [one if end else "" for one, end in zip(drawn, ended, strict=True)]
+            found += [kept[at : at + count] for at in range(0, len(kept), count)]
+    return found
 
 
 @contextmanager
-def _with_adapter(base: LoadedBase, folder: Path) -> Iterator[Any]:
+def _answering(base: LoadedBase, folder: Path | None) -> Iterator[Any]:
     """The base answering with an adapter. A float32 base has it added to its weights meanwhile, three times as fast to
     decode; any other runs it beside them, since rounding would lose part of it."""
+    if folder is None:
+        yield base.model
+        return
     import torch
     from peft import PeftModel
 
@@ -64,26 +97,6 @@ def _with_adapter(base: LoadedBase, folder: Path) -> Iterator[Any]:
             base.model = model.unload()
 
 
-def _replies(
-    base: LoadedBase,
-    model: Any,
-    conversations: Sequence[Conversation],
-    max_new_tokens: int,
-    on_batch: Callable[[int], None] | None,
-) -> list[str]:
-    texts = [prompt(base, one) for one in conversations]
-    order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
-    replies = [""] * len(texts)
-    size = BATCH_SIZE[base.device]
-    for start in range(0, len(order), size):
-        batch = order[start : start + size]
-        for at, reply in zip(batch, continued(base, model, [texts[at] for at in batch], max_new_tokens), strict=True):
-            replies[at] = reply
-        if on_batch:
-            on_batch(len(batch))
-    return replies
-
-
 def prompt(base: LoadedBase, conversation: Conversation) -> str:
     """The conversation in the base's chat template, up to where the reply begins."""
     text: str = base.tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
@@ -92,6 +105,13 @@ def prompt(base: LoadedBase, conversation: Conversation) -> str:
 
 def continued(base: LoadedBase, model: Any, texts: Sequence[str], max_new_tokens: int) -> list[str]:
     """The replies to prompts of one batch."""
+    how = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    new = _new_tokens(base, model, texts, max_new_tokens, **how)
+    return [spoken(reply).strip() for reply in base.tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+
+def _new_tokens(base: LoadedBase, model: Any, texts: Sequence[str], max_new_tokens: int, **how: Any) -> Any:
+    """(texts, or as many times that as are drawn, up to `max_new_tokens`): what follows each text. `how`: of transformers."""
     import torch
 
     tokenizer = base.tokenizer
@@ -101,60 +121,10 @@ def continued(base: LoadedBase, model: Any, texts: Sequence[str], max_new_tokens
     with torch.inference_mode():
         output = model.generate(
             **encoded,
+            **how,
             max_new_tokens=max_new_tokens,
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
             pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             use_cache=True,
         )
-    new = output[:, encoded["input_ids"].shape[1] :]
-    return [spoken(reply).strip() for reply in tokenizer.batch_decode(new, skip_special_tokens=True)]
-
-
-def continuations(
-    base: LoadedBase, folder: Path | None, texts: Sequence[str], count: int, max_new_tokens: int, seed: int
-) -> list[list[str]]:
-    """`count` ways, drawn at temperature 1, in which each text may go on; "" for one that has no end. `folder` as above."""
-    if folder is None:
-        return _continuations(base, base.model, texts, count, max_new_tokens, seed)
-    with _with_adapter(base, folder) as model:
-        return _continuations(base, model, texts, count, max_new_tokens, seed)
-
-
-def _continuations(
-    base: LoadedBase, model: Any, texts: Sequence[str], count: int, max_new_tokens: int, seed: int
-) -> list[list[str]]:
-    import torch
-
-    tokenizer, found = base.tokenizer, []
-    torch.manual_seed(seed)
-    size = max(1, DRAWN_AT_ONCE[base.device] // count)
-    for start in range(0, len(texts), size):
-        encoded = tokenizer(
-            list(texts[start : start + size]),
-            return_tensors="pt",
-            padding=True,
-            padding_side="left",
-            add_special_tokens=False,
-        ).to(base.device)
-        with torch.inference_mode():
-            output = model.generate(
-                **encoded,
-                max_new_tokens=max_new_tokens,
-                do_sample=True,
-                temperature=1.0,
-                top_p=0.95,
-                top_k=0,
-                num_return_sequences=count,
-                pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-            )
-        new = output[:, encoded["input_ids"].shape[1] :]
-        ended = (new == tokenizer.eos_token_id).any(dim=1).tolist()
-        drawn = tokenizer.batch_decode(new, skip_special_tokens=True)
-        kept = [one if end else "" for one, end in zip(drawn, ended, strict=True)]
-        found += [kept[at : at + count] for at in range(0, len(kept), count)]
-    return found
+    return output[:, encoded["input_ids"].shape[1] :]

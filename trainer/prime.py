@@ -48,8 +48,8 @@ from trainer.recipes import RECIPES, Recipe
 from trainer.self_prompts import answers, self_prompts
 
 ASKED_PER_PACK = 24  # questions of a made-up user in one pass
-IN_PROMPT, GENERAL, WRITING, VERIFYING = 12, 8, 4, 12  # examples a slot in a step of the first lesson; the last two
-# where replies begin with a note
+IN_PROMPT, GENERAL = 12, 8  # examples a slot in a step of the first lesson
+WRITING, VERIFYING = 4, 12  # the same, where replies begin with a note
 DEV_SHARE = 0.1  # items kept out, on which the primer is measured
 
 
@@ -70,11 +70,6 @@ FACTS = (2, 6)  # items of a made-up user; few, so that a step is soon done
 MAX_GENERAL_LOSS = 0.15  # of a primer that chats, as a share of the questions; the gate's default
 CONTEXT_WEIGHT = 1.0  # of the first lesson's gradient in the second lesson
 MOST_STEPS = 1_000_000  # the time ends a lesson first
-
-
-def replay_answers(base: LoadedBase) -> list[Replay]:
-    """The base's own answers to the general prompts."""
-    return answers(base, REPLAY)
 
 
 class Tasks:
@@ -233,7 +228,7 @@ def prime(
     """Makes a primer and writes it to `out` with the base's replay answers; returns what it was made with."""
     out.mkdir(parents=True, exist_ok=True)
     kept = out / "replay.json"
-    replay = [Replay(*one) for one in json.loads(kept.read_text("utf-8"))] if kept.is_file() else replay_answers(base)
+    replay = [Replay(*one) for one in json.loads(kept.read_text("utf-8"))] if kept.is_file() else answers(base, REPLAY)
     kept.write_text(json.dumps(replay, ensure_ascii=False, indent=0), encoding="utf-8")
     general = [*replay, *self_prompts(base, own_prompts)]
     pool, kept_out = split(prepared)

@@ -36,8 +36,9 @@ def replay_pairs(base: LoadedBase, cache_dir: Path) -> list[Replay]:
     folder = primers.find(base.ref, base.path)
     file = folder / "replay.json" if folder else cache_dir / f"replay-{hashlib.sha256(base.ref.encode()).hexdigest()[:12]}.json"
     if not file.is_file():
-        from trainer.prime import replay_answers
+        from trainer.general_prompts import REPLAY
+        from trainer.self_prompts import answers
 
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(replay_answers(base), ensure_ascii=False), encoding="utf-8")
+        file.write_text(json.dumps(answers(base, REPLAY), ensure_ascii=False), encoding="utf-8")
     return [Replay(*one) for one in json.loads(file.read_text(encoding="utf-8"))]

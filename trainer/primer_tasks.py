@@ -74,7 +74,6 @@ class Item:
 class MadeUpUser:
     taught: list[Example]
     asked: list[Example]
-    items: Sequence[Item]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +215,7 @@ def made_up_user(
     taught += pending_examples(assistant_name, rng, sampling.pending)
     taught += rng.sample(identity_examples(assistant_name, system), sampling.identity)
     taught += [one.example(system) for one in rng.sample(list(replay), min(len(replay), sampling.replay))]
-    return MadeUpUser(taught, _asked(own, pending, strangers, distant, replay, sampling, rng, assistant_name), own)
+    return MadeUpUser(taught, _asked(own, pending, strangers, distant, replay, sampling, rng, assistant_name))
 
 
 def _asked(
@@ -231,9 +230,9 @@ def _asked(
 ) -> list[Example]:
     """What the trained adapter is asked: its facts, what was never told, and both beside facts in the prompt."""
     system = system_prompt(assistant_name, [])
-    noted = system_prompt(assistant_name, [note for item in pending for note in item.notes])
-    recalled = [note for item in own for note in item.recalled]
-    in_prompt = [note for item in pending for note in item.notes]
+    recalled = [one for item in own for one in item.recalled]
+    in_prompt = [one for item in pending for one in item.notes]
+    noted = system_prompt(assistant_name, in_prompt)
     asked = []
     for item in own:
         here = system if rng.random() < 0.85 else noted
@@ -278,7 +277,7 @@ def context_examples(
     while len(examples) < count:
         dealt = deal(pool, rng.randint(1, 6) + 1, rng)
         told, other = dealt[:-1], dealt[-1]
-        notes = [note for item in told for note in item.notes]
+        notes = [one for item in told for one in item.notes]
         rng.shuffle(notes)
         noted = system_prompt(assistant_name, notes)
         asked, taught, near = (rng.choice(told) for _ in range(3))
