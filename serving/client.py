@@ -79,23 +79,6 @@ class ServingClient:
             AdapterMissing: `model` is unknown there.
             RequestRefused: any other refusal.
         """
-        raw = self._stream(
-            model, messages, max_tokens=max_tokens, temperature=temperature, seed=seed, json_schema=json_schema
-        )
-        async with aclosing(raw), aclosing(spoken_pieces(raw)) as pieces:
-            async for piece in pieces:
-                yield piece
-
-    async def _stream(
-        self,
-        model: str,
-        messages: Sequence[Message],
-        *,
-        max_tokens: int,
-        temperature: float,
-        seed: int | None,
-        json_schema: dict[str, Any] | None,
-    ) -> AsyncGenerator[str, None]:
         body: dict[str, Any] = {
             "model": model,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
@@ -108,6 +91,13 @@ class ServingClient:
         if json_schema is not None:
             named = {"name": "reply", "schema": json_schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
+        raw = self._pieces(body)
+        async with aclosing(raw), aclosing(spoken_pieces(raw)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _pieces(self, body: dict[str, Any]) -> AsyncGenerator[str, None]:
+        """What comes of a request, as it is."""
         finished = False
         try:
             async with self._turn, self._http.stream("POST", "/v1/chat/completions", json=body) as response:
@@ -129,21 +119,9 @@ class ServingClient:
         if not finished:
             raise ServerUnavailable("the answer broke off")
 
-    async def complete(
-        self,
-        model: str,
-        messages: Sequence[Message],
-        *,
-        max_tokens: int,
-        temperature: float = 0.0,
-        seed: int | None = None,
-        json_schema: dict[str, Any] | None = None,
-    ) -> str:
+    async def complete(self, model: str, messages: Sequence[Message], *, max_tokens: int, **options: Any) -> str:
         """The whole reply; everything else as in `stream`."""
-        pieces = self.stream(
-            model, messages, max_tokens=max_tokens, temperature=temperature, seed=seed, json_schema=json_schema
-        )
-        return "".join([piece async for piece in pieces])
+        return "".join([piece async for piece in self.stream(model, messages, max_tokens=max_tokens, **options)])
 
     async def unload(self, name: str) -> None:
         """Drops an adapter from the server (POST /v1/unload_lora_adapter); one that is not loaded is fine.
