@@ -249,6 +249,7 @@ def prime(
     measured = measure(primer, base, kept_out, replay, far)
     made = {
         "recipe": recipe.name,
+        "recall_first": recipe.recall_first,
         "rank": recipe.rank,
         "items": len(pool),
         "minutes": minutes,

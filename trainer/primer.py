@@ -17,13 +17,16 @@ from trainer.recipes import Recipe
 
 
 def start_folder(base: LoadedBase, recipe: Recipe) -> Path | None:
-    """The primer's folder where the recipe wants one and it fits (rank, layers, projections); else None."""
+    """The primer's folder where the recipe wants one and it fits (rank, layers, projections, replies with or without a note); else None."""
     folder = primers.find(base.ref, base.path)
     if folder is None or not recipe.from_primer:
         return None
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    described = folder / "primer.json"
+    made = json.loads(described.read_text(encoding="utf-8")) if described.is_file() else {}
     fits = (
-        config["r"] == recipe.rank
+        made.get("recall_first", False) == recipe.recall_first
+        and config["r"] == recipe.rank
         and config["lora_alpha"] == recipe.alpha
         and set(config["target_modules"]) == set(recipe.target_modules)
         and config.get("layers_to_transform") == (list(recipe.layers) if recipe.layers is not None else None)

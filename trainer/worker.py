@@ -255,15 +255,16 @@ class Worker:
                 self._end_job(job, "done", {"facts": 0})
             return None
         user = self._memory.user(job.user_id)
+        told = [stored.fact for stored in facts]
         dataset = build(
-            [stored.fact for stored in facts],
+            told,
             assistant_name=user.assistant_name,
             seed=self._settings.seed,
             replay=replay_pairs(base, self._settings.data_dir / "base"),
             mix=self._recipe.mix,
             generator=self._generator,
             recall_first=self._recipe.recall_first,
-            written=written(base, self._recipe, [stored.fact for stored in facts], self._settings.seed),
+            written=written(base, self._recipe, told, self._settings.seed),
         )
         adapter = self._memory.adapters.reserve(job.user_id, facts, base.ref, adapter_folders.adapter_name)
         return Candidate(job, facts, dataset, adapter, self._settings.staging_dir / adapter.name)

@@ -30,12 +30,10 @@ def writing(told: str) -> Conversation:
 
 def written(base: LoadedBase, recipe: Recipe, facts: Sequence[Fact], seed: int) -> list[list[str]]:
     """As many different questions about each fact as the recipe wants; none where it wants none or there is no primer."""
-    folder = start_folder(base, recipe)
-    if not recipe.mix.written_per_fact or folder is None:
+    folder = start_folder(base, recipe) if recipe.mix.written_per_fact else None
+    if folder is None:
         return []
-    texts = [
-        prompt(base, writing(fact.text)) for fact in facts
-    ]
+    texts = [prompt(base, writing(fact.text)) for fact in facts]
     return [fitting(made) for made in continuations(base, folder, texts, recipe.mix.written_per_fact, _TOKENS, seed)]
 
 
