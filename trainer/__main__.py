@@ -1,7 +1,6 @@
 """`python -m trainer`: the worker, and the nightly run at the hour set. `once` does what is due now and ends.
 
 Stops cleanly on SIGTERM and SIGINT: the batch in hand is handed back, and taken up at the next start. The other
-commands (`evaluate`, `many`, `bench`, `prime`, `demo`) are imported when they are asked for.
 commands (`ELSEWHERE`) are imported when they are asked for.
 """
 
