@@ -20,9 +20,10 @@ from trainer.generate import generate
 from trainer.generate_stacked import generate_stacked
 from trainer.grading import holds
 from trainer.many_users import User, make
+from trainer.mix import Mix
 from trainer.negatives import NOT_TOLD
 from trainer.primer_tasks import CORPUS, Item, Sampling, _item
-from trainer.recipes import Recipe
+from trainer.recipes import RECIPES, Recipe
 
 FEW = Sampling(phrasings_per_fact=24, near_per_fact=4, far=8, pending=2, identity=1, replay=4, asked_per_item=4)
 
@@ -110,7 +111,9 @@ def test_scores_count_by_kind_and_name_every_leak() -> None:
 def test_three_users_trained_together_answer_for_themselves(
     bundled_folder: Path, corpus: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.primer_tasks.Sampling", lambda *_: FEW)
+    few = Mix(phrasings_per_fact=24, near_per_fact=4, far=8, pending=2, identity=1, replay=4)
+    monkeypatch.setitem(RECIPES, "default", replace(RECIPES["default"], mix=few))
+    monkeypatch.setattr(many, "ASKED_PER_ITEM", 4)
     monkeypatch.setattr(prime, "DEV_SHARE", 1.0)  # the few items below are all kept out
     tasks, made, out = tmp_path / "tasks.json", tmp_path / "made.json", tmp_path / "out.json"
     tasks.write_text(json.dumps({"items": [asdict(one) for one in corpus], "far": []}))
@@ -124,6 +127,6 @@ def test_three_users_trained_together_answer_for_themselves(
     assert report["leaks"] == []
     assert run.exit_code == 0, run.output
     assert report["recall"] > 0.6
-    assert report["abstention_asked"] > 20  # how many are declined is not held: FEW teaches little of that
+    assert report["abstention_asked"] > 20  # how many are declined is not held: so few teach little of that
     assert "answers of another user" in run.output
     assert len(report["replies"]) == sum(len(one["asked"]) for one in json.loads(made.read_text()))
