@@ -2,8 +2,8 @@
 
     python -m trainer phrasings FILE.jsonl --samples 30 --json OUT.json
 
-A line is an object with `text`, a statement as a person types it. The generator is the rules; the model's is held against
-the same questions by training (docs/experiments.md). Not covered: whether a sample is good, which is for a reader to say.
+A line is an object with `text`, a statement as a person types it. The generator is the rules. Not covered: whether a sample is
+good, which is for a reader to say.
 """
 
 from __future__ import annotations
