@@ -53,7 +53,6 @@ def command(
     memory_cap_gib: Annotated[float, typer.Option(help="Let torch have only so much of the card; 0: all of it.")] = 0.0,
     shared_prefix: Annotated[bool, typer.Option(help="Run what examples begin with alike once a step.")] = True,
     label_logits: Annotated[bool, typer.Option(help="Last layer and logits at labels only.")] = True,
-    keep_lower: Annotated[bool, typer.Option(help="Keep the outputs below the first adapted layer.")] = True,
     kernels: Annotated[bool, typer.Option(help="Triton kernels between the matrix products, on a card.")] = True,
     graphs: Annotated[bool, typer.Option(help="Steps as CUDA graphs.")] = True,
     epochs: Annotated[
@@ -85,7 +84,7 @@ def command(
     kind = dtype or ("bfloat16" if on == "cuda" else "float32")
     bench = Bench(shape, on, kind, rate, own_rate, ceiling_tflops(on, kind), epochs or None)
     chosen = RECIPES[recipe] if not rank else replace(RECIPES[recipe], rank=rank, alpha=2 * rank)
-    options = Options(users_per_step, shared_prefix, label_logits, keep_lower, kernels, graphs)
+    options = Options(users_per_step, shared_prefix, label_logits, kernels, graphs)
     out: dict[str, Any] = {"ran_on": ran_on(on), "shape": shape, "dtype": kind, "ceiling_tflops": bench.ceiling_tflops}
     out |= {"memory_cap_gib": memory_cap_gib or None, "rate_usd_per_hour": rate, "runs": []}
     print(json.dumps(out["ran_on"]), f"matmul ceiling {bench.ceiling_tflops:.3g} TFLOP/s", flush=True)

@@ -203,10 +203,9 @@ def flop_per_user(model: Any, recipe: Recipe, options: Options, tokens: int, lab
     adapted = config.num_hidden_layers if recipe.layers is None else len(recipe.layers)
     first = 0 if recipe.layers is None else min(recipe.layers)
     above = config.num_hidden_layers - first
-    forward_below = tokens / recipe.epochs if options.keep_lower else tokens
     rows = labels * recipe.epochs if options.label_logits else tokens
     flop: float = (
-        2.0 * layer * first * forward_below
+        2.0 * layer * first * tokens
         + 4.0 * layer * above * tokens
         + 6.0 * lora * adapted * tokens
         + 4.0 * hidden * config.vocab_size * rows

@@ -65,7 +65,6 @@ def rows(recipe: Recipe, layers: int) -> list[Row]:
         row("8 users without dropout", 8, dropout=0.0),
         row("12 users, default recipe", 12, recipe=RECIPES["default"]),
         row("8 users, upper half", 8, layers=upper, dropout=0.0),
-        row("8 users, upper half, lower layers run in each step", 8, layers=upper, dropout=0.0, keep_lower=False),
     ]
 
 

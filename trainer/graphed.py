@@ -3,7 +3,7 @@
 A step is padded to a shape that others will need too. A shape needed often enough is recorded and from then on replayed,
 also for steps that are a little smaller; all else runs as it is. All recordings use one stretch of memory; where an
 ordinary step finds too little left beside it, they are dropped and made anew. On a CPU every step runs as it is.
-Not covered: steps that begin above kept lower layers (their input is put together on the host), and the optimizer's step.
+Not covered: the optimizer's step.
 """
 
 from __future__ import annotations
@@ -67,13 +67,11 @@ class GraphedLosses:
         self._needed: Counter[Size] = Counter()
         self._pool: Any = None
 
-    def __call__(
-        self, packs: Sequence[Pack], seeds: Sequence[int] = (), hidden: Callable[[int], Any] | None = None
-    ) -> Any:
-        """One pack a slot and, where there is dropout, one seed. `hidden(length)`: what goes into the first adapted layer."""
+    def __call__(self, packs: Sequence[Pack], seeds: Sequence[int] = ()) -> Any:
+        """One pack a slot and, where there is dropout, one seed."""
         needed = size_of(packs, self._all_rows)
-        if not self._on or hidden is not None:
-            return self._plain(packs, seeds, needed, hidden)
+        if not self._on:
+            return self._plain(packs, seeds, needed)
         size = self._recorded_for(needed)
         if size is None:
             size = padded(needed)
@@ -84,7 +82,7 @@ class GraphedLosses:
         recorded = self._recorded[size]
         recorded.batch.copy_(batch(packs, self._device, size, self._all_rows))
         if self._dropout:
-            recorded.draws.copy_(self._dropout.draw(seeds, size.tokens))
+            recorded.draws.copy_(self._dropout.draw(seeds, size.longest))
         recorded.graph.replay()
         return recorded.losses.clone()
 
@@ -101,13 +99,11 @@ class GraphedLosses:
         ]
         return min(fitting, key=_cost, default=None)
 
-    def _plain(
-        self, packs: Sequence[Pack], seeds: Sequence[int], size: Size, hidden: Callable[[int], Any] | None = None
-    ) -> Any:
+    def _plain(self, packs: Sequence[Pack], seeds: Sequence[int], size: Size) -> Any:
         made = batch(packs, self._device, size, self._all_rows)
         if self._dropout:
-            self._dropout.begin(self._dropout.draw(seeds, size.tokens))
-        losses = self._model.losses(made, hidden(size.tokens) if hidden else None)
+            self._dropout.begin(self._dropout.draw(seeds, size.longest))
+        losses = self._model.losses(made)
         losses.sum().backward()
         return losses.detach()
 
@@ -123,7 +119,7 @@ class GraphedLosses:
     def _record(self, size: Size) -> bool:
         """Whether it worked; else nothing is recorded any more. The size has been run before, so all kernels are loaded."""
         held = batch([_EMPTY] * size.slots, self._device, size)
-        draws: Any = self._dropout.draw([0] * size.slots, size.tokens) if self._dropout else None
+        draws: Any = self._dropout.draw([0] * size.slots, size.longest) if self._dropout else None
 
         def step() -> Any:
             if self._dropout:

@@ -108,6 +108,11 @@ class Size:
     tokens: int  # a slot
     rows: int  # a slot
 
+    @property
+    def longest(self) -> int:
+        """What goes through a layer is at most so long: all tokens, or in the last one the rows."""
+        return max(self.tokens, self.rows)
+
     def fits(self, other: Size) -> bool:
         return self.slots == other.slots and self.tokens >= other.tokens and self.rows >= other.rows
 

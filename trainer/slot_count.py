@@ -12,7 +12,7 @@ import os
 import torch
 
 from trainer.lora_stack import LoraStack
-from trainer.packing import Pack, batch
+from trainer.packing import Pack, batch, size_of
 from trainer.recipes import Recipe
 from trainer.slot_dropout import SlotDropout
 from trainer.stacked_model import StackedModel
@@ -54,7 +54,7 @@ def _measured(model: object, recipe: Recipe, largest: Pack, device: str, fused: 
     dropout = dropout_for(stack, recipe, fused)
     made = batch([largest], device)
     if dropout:
-        dropout.begin(dropout.draw([0], made.input_ids.shape[1]))
+        dropout.begin(dropout.draw([0], size_of([largest]).longest))
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()

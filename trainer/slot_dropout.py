@@ -33,7 +33,7 @@ class SlotDropout:
         self._used = 0
 
     def draw(self, seeds: Sequence[int], length: int) -> Tensor:
-        """(S, uses + length) on the device, for a step of at most `length` tokens; a seed is of a user and a step."""
+        """(S, uses + length) on the device, for at most `length` tokens or rows in a layer; a seed is of a user and a step."""
         on_card = self._pool.device.type == "cuda"
         drawn = torch.empty(len(seeds), self._uses + length, dtype=torch.long, pin_memory=on_card)
         for row, seed in zip(drawn, seeds, strict=True):

@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 
-from trainer import kept_lower
 from trainer.base import LoadedBase
 from trainer.engine import (
     Encoded,
@@ -52,7 +51,6 @@ class Options:
     slots: int = 0
     share_prefix: bool = True  # what a step's examples begin with alike is run once
     label_logits: bool = True  # the last layer and the vocabulary only where labels are
-    keep_lower: bool = True  # outputs below the first adapted layer are kept across epochs
     fused: bool = True  # what lies between matrix products as Triton kernels, on a card where triton is installed
     graphed: bool = True  # steps as CUDA graphs, on a card
 
@@ -70,7 +68,6 @@ class Run:
     order: list[list[int]] = field(default_factory=list)  # every step's examples, all epochs
     rates: list[float] = field(default_factory=list)
     step: int = 0  # of `order`, the next one to run
-    kept: kept_lower.Kept | None = None
 
     def pack(self, step: int, share: bool) -> Pack:
         return pack([self.encoded[index] for index in self.order[step]], share)
@@ -219,13 +216,8 @@ class _Stack:
     def _step(self, packs: Sequence[Pack]) -> Any:
         """One optimizer step of every active user; their losses (S,). None: it did not fit the memory, nothing done."""
         seeds = [run.user.seed * 1_000_003 + run.step for run in self._active]
-        kept = [run.kept for run in self._active if run.kept]
-
-        def hidden(length: int) -> Any:
-            return kept_lower.gather(kept, packs, [run.order[run.step] for run in self._active], length)
-
         try:
-            losses = self._losses(packs, seeds, hidden if len(kept) == len(packs) else None)
+            losses = self._losses(packs, seeds)
         except torch.OutOfMemoryError:
             return None
         self._optimizer.step([run.rates[run.step] for run in self._active])
@@ -281,9 +273,6 @@ class _Stack:
                 run.trained.error = str(error)
                 continue
             self._optimizer.reset(slot)
-            if self._options.keep_lower:
-                share = self._options.share_prefix
-                run.kept = kept_lower.keep(self._model, run.encoded, self._base.device, share)
             self._active.append(run)
             run.trained.seconds += time.monotonic() - started
         self._booked = time.monotonic()
@@ -302,6 +291,5 @@ class _Stack:
             self._optimizer.move(last, slot)
             self._active[slot] = self._active[last]
         self._active.pop()
-        run.kept = None
         run.trained.seconds += time.monotonic() - started
         self._booked = time.monotonic()

@@ -50,21 +50,10 @@ class StackedModel:
         if act != "silu":
             raise ValueError(f"the base model's activation is {act}; trained is silu")
 
-    @property
-    def first_layer(self) -> int:
-        return self._first
-
-    @property
-    def bytes_per_token(self) -> int:
-        """Of one token's vector between two layers."""
-        weight = self._decoder.embed_tokens.weight
-        return int(weight.shape[1] * weight.element_size())
-
-    def losses(self, batch: Batch, hidden: Tensor | None = None) -> Tensor:
-        """(S,) each slot's mean loss over its labels. `hidden`: outputs below the first adapted layer, if kept."""
-        attention = self.attention(batch)
-        if hidden is None:
-            hidden = self.lower(batch, attention)
+    def losses(self, batch: Batch) -> Tensor:
+        """(S,) each slot's mean loss over its labels."""
+        attention = self._attention(batch)
+        hidden = self._lower(batch, attention)
         last = len(self._stack.layers) - 1
         delta = None
         for index in range(self._first, last + 1):
@@ -73,9 +62,8 @@ class StackedModel:
         return _LabelLoss.apply(normed, self._head.weight, batch.targets, self._ops)  # type: ignore[no-any-return, no-untyped-call]
 
     @torch.no_grad()
-    def lower(self, batch: Batch, attention: Attention | None = None) -> Tensor:
-        """(S, L, H) what goes into the first adapted layer; the same whatever the adapters are."""
-        attention = attention or self.attention(batch)
+    def _lower(self, batch: Batch, attention: Attention) -> Tensor:
+        """(S, L, H) what goes into the first adapted layer, without a gradient; the same whatever the adapters are."""
         hidden: Tensor = self._decoder.embed_tokens(batch.input_ids)
         delta = None
         for index in range(self._first):
@@ -83,7 +71,7 @@ class StackedModel:
         return hidden if delta is None else hidden + delta
 
     @torch.no_grad()
-    def attention(self, batch: Batch) -> Attention:
+    def _attention(self, batch: Batch) -> Attention:
         like = self._decoder.embed_tokens.weight[:1]
         cos, sin = self._decoder.rotary_emb(like, batch.positions)
         seen = batch.mask()

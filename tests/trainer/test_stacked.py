@@ -16,7 +16,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from tests.trainer.conftest import MakeUsers, examples
-from trainer import elementwise, kept_lower, slot_adamw, stacked
+from trainer import elementwise, slot_adamw, stacked
 from trainer.base import LoadedBase, load
 from trainer.dataset import Example
 from trainer.engine import Progress, Trained, UserExamples, data_order, encode_all, learning_rates
@@ -142,7 +142,6 @@ def test_more_users_than_slots_take_turns(llama_base: LoadedBase, recipe: Recipe
 PLAIN = {
     "share_prefix": Options(share_prefix=False),
     "label_logits": Options(label_logits=False),
-    "keep_lower": Options(keep_lower=False),
 }
 
 
@@ -157,45 +156,6 @@ def test_a_saving_changes_nothing_but_the_time(
         assert_same(one, other)
     if saving == "share_prefix":
         assert sum(one.tokens for one in saved) < 0.8 * sum(one.tokens for one in plain)
-
-
-def test_the_lower_layers_run_once_a_user_where_adapters_sit_above_them(
-    llama_base: LoadedBase, recipe: Recipe, make_users: MakeUsers
-) -> None:
-    calls = []
-    lowest = llama_base.model.model.layers[0].self_attn
-    inner = lowest.q_proj.weight
-    counting = torch.nn.functional.linear
-
-    def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-        if weight is inner:
-            calls.append(x.shape)
-        return counting(x, weight, bias)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trainer.stacked_model.functional.linear", linear)
-        run(llama_base, make_users(5, 7), replace(recipe, layers=(1, 2), epochs=4))
-    assert len(calls) == 2
-
-
-def test_outputs_too_large_to_keep_are_made_again_in_each_step(
-    llama_base: LoadedBase, recipe: Recipe, make_users: MakeUsers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe = replace(recipe, layers=(2,))
-    kept = run(llama_base, make_users(5, 12, run="kept"), recipe)
-    first = sum(len(e.input_ids) for e in encode_all(llama_base.tokenizer, make_users(5)[0], 512))
-    monkeypatch.setattr(kept_lower, "MOST_BYTES", first * 64 * 4 + 1)  # room for the first user's, not for the second's
-    for one, other in zip(run(llama_base, make_users(5, 12, run="again"), recipe), kept, strict=True):
-        assert_same(one, other)
-
-
-def test_lower_layers_go_through_in_bounded_packs(
-    llama_base: LoadedBase, recipe: Recipe, make_users: MakeUsers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe = replace(recipe, layers=(2,))
-    whole = run(llama_base, make_users(12, run="whole"), recipe)
-    monkeypatch.setattr(kept_lower, "PACK_TOKENS", 100)
-    assert_same(run(llama_base, make_users(12, run="parts"), recipe)[0], whole[0])
 
 
 def test_one_users_nan_is_that_users_error_and_nobody_elses(
