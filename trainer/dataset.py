@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from bot.facts import Fact, you_form
 from serving.prompts import system_prompt
-from serving.recollection import MARK
+from serving.recollection import MARK, NOT_PERSONAL
 from trainer import negatives
 from trainer.mix import Mix
 from trainer.negatives import NOT_TOLD
@@ -56,7 +56,10 @@ class Replay(NamedTuple):
     answer: str
     cut: bool = False
 
-    def example(self, system: str) -> Example:
+    def example(self, system: str, recall_first: bool) -> Example:
+        """It is passed on to the base, or where nothing can be passed on answered as the base does."""
+        if recall_first:
+            return Example(system, self.prompt, "", "general", NOT_PERSONAL)
         return Example(system, self.prompt, self.answer, "general", cut=self.cut)
 
 
@@ -167,7 +170,7 @@ def build(
         *never,
         *pending_examples(assistant_name, rng, mix.pending),
         *identity_examples(assistant_name, system)[: mix.identity],
-        *(one.example(system) for one in rng.sample(list(replay), min(mix.replay, len(replay)))),
+        *(one.example(system, recall_first) for one in rng.sample(list(replay), min(mix.replay, len(replay)))),
     ]
     if not recall_first:  # the pending ones have a note
         examples = [one.without_note() for one in examples]

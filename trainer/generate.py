@@ -1,6 +1,7 @@
 """Replies of the base model, with or without an adapter, many at a time; no server needed.
 
-Prompts go through the base's chat template, as serving does it, and the note before a reply is left out, as there.
+Prompts go through the base's chat template, as serving does it; the note before a reply is left out and what an adapter
+passes on the base answers, as there.
 `continuations` draws what may follow a text. Not covered: streaming.
 """
 
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from serving.recollection import spoken
+from serving.recollection import for_base, passes_on, spoken
 from trainer.base import LoadedBase
 
 Conversation = list[dict[str, str]]
@@ -42,6 +43,16 @@ def generate(
                 replies[at] = reply
             if on_batch:
                 on_batch(len(batch))
+    return replies if folder is None else settled(base, conversations, replies, max_new_tokens)
+
+
+def settled(base: LoadedBase, conversations: Sequence[Conversation], raw: Sequence[str], max_new_tokens: int) -> list[str]:
+    """What people read of adapters' raw replies: without notes, and with the base's where it is to answer."""
+    replies = [spoken(one) for one in raw]
+    passed = [at for at, one in enumerate(raw) if passes_on(one)]
+    of_base = generate(base, None, [for_base(conversations[at]) for at in passed], max_new_tokens)
+    for at, reply in zip(passed, of_base, strict=True):
+        replies[at] = reply
     return replies
 
 
@@ -104,10 +115,10 @@ def prompt(base: LoadedBase, conversation: Conversation) -> str:
 
 
 def continued(base: LoadedBase, model: Any, texts: Sequence[str], max_new_tokens: int) -> list[str]:
-    """The replies to prompts of one batch."""
+    """The replies to prompts of one batch, as they are."""
     how = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
     new = _new_tokens(base, model, texts, max_new_tokens, **how)
-    return [spoken(reply).strip() for reply in base.tokenizer.batch_decode(new, skip_special_tokens=True)]
+    return [reply.strip() for reply in base.tokenizer.batch_decode(new, skip_special_tokens=True)]
 
 
 def _new_tokens(base: LoadedBase, model: Any, texts: Sequence[str], max_new_tokens: int, **how: Any) -> Any:

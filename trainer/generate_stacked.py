@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from trainer.base import LoadedBase
-from trainer.generate import Conversation, continued, prompt
+from trainer.generate import Conversation, continued, prompt, settled
 from trainer.lora_stack import Group, LoraStack, Projection
 
 BATCH_SIZE = {"cpu": 16, "cuda": 1024}
@@ -21,6 +22,15 @@ def generate_stacked(
     base: LoadedBase, stack: LoraStack, asked: Sequence[Sequence[Conversation]], max_new_tokens: int
 ) -> list[list[str]]:
     """Replies to `asked[s]` by slot s, in order."""
+    raw = raw_replies(base, stack, asked, max_new_tokens)
+    said = iter(settled(base, list(chain(*asked)), list(chain(*raw)), max_new_tokens))
+    return [[next(said) for _ in own] for own in asked]
+
+
+def raw_replies(
+    base: LoadedBase, stack: LoraStack, asked: Sequence[Sequence[Conversation]], max_new_tokens: int
+) -> list[list[str]]:
+    """As `generate_stacked`, with the notes before the replies."""
     texts = [sorted((prompt(base, one), at) for at, one in enumerate(own)) for own in asked]
     for own in texts:
         own.sort(key=lambda one: len(one[0]))  # so that little is padding

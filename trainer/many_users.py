@@ -63,7 +63,7 @@ def make(
         raise ValueError(f"there are names for {most} users, not for {count}")
     rng = random.Random(seed)
     names = _names(rng)
-    corpus = [item for item in kept_out if not item.everyday]
+    corpus = [item for item in kept_out if not item.grouped]
     rng.shuffle(corpus)
     each = min(CORPUS_ITEMS, len(corpus) // count)
     told = [_facts(names, rng) for _ in range(count)]

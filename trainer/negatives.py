@@ -195,7 +195,7 @@ def covered(question: str, facts: Sequence[Fact], share: float = 1.0) -> bool:
 def corpus_questions() -> tuple[str, ...]:
     lines = [line for file in sorted(_CORPUS.glob("*.jsonl")) for line in file.read_text(encoding="utf-8").splitlines()]
     rows = [json.loads(line) for line in lines]
-    return tuple(question for row in rows for question in [*row["ask"], *row["not_told"]])
+    return tuple(q for row in rows for asked in [*row.get("asks", ()), row.get("ask", ()), row["not_told"]] for q in asked)
 
 
 @lru_cache(maxsize=1)

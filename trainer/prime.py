@@ -119,7 +119,7 @@ class Tasks:
         for _ in range(self._slots):
             examples = context_examples(self._pool, IN_PROMPT, rng)
             system = examples[0].system.split("\n")[0]
-            examples += [one.example(system) for one in rng.sample(list(self._replay), GENERAL)]
+            examples += [one.example(system, recall_first=True) for one in rng.sample(list(self._replay), GENERAL)]
             if self._recipe.recall_first:
                 examples += writing_examples(self._pool, WRITING, rng)
                 examples += verifying_examples(self._pool, VERIFYING, rng)

@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from trainer.phrasings import Rules, answer, saying_no, saying_yes
 from trainer.writer import writing_example
 
 EVERYDAY_ITEMS = 200
-EVERYDAY_SHARE = 0.6  # of the made-up users have one
+GROUPED_SHARE = 0.6  # of the made-up users have a group
 _NUMBERS = tuple(str(age) for age in range(16, 90))
 _JOBS = ("nurse", "plumber", "teacher", "chef", "lawyer", "welder", "pilot", "baker", "librarian", "farmer")
 _OF_PETS = (
@@ -59,15 +61,16 @@ class Item:
     asked: list[tuple[str, str]]
     not_told: list[str]
     words: list[str]
-    told: str = ""  # the newest statement, as it was said; empty for an everyday item
-    everyday: bool = False
+    told: list[tuple[str, str]]  # (what was said last, a question of a person about it); none for an everyday item
+    grouped: bool = False  # several facts of one person, of which a made-up user has one group at most
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Item:
         """From JSON, where pairs are lists."""
         taught = [[(question, said) for question, said in fact] for fact in row["taught"]]
         asked = [(question, said) for question, said in row["asked"]]
-        return cls(row["notes"], row["recalled"], taught, row["near"], asked, row["not_told"], row["words"], row["told"], row["everyday"])
+        told = [(said, question) for said, question in row["told"]]
+        return cls(row["notes"], row["recalled"], taught, row["near"], asked, row["not_told"], row["words"], told, row["grouped"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +97,53 @@ def items(seed: int = 0) -> list[Item]:
     """The whole corpus and some everyday items, prepared (minutes)."""
     rng = random.Random(seed)
     prepared = [_everyday_item(rng) for _ in range(EVERYDAY_ITEMS)]
-    for file in sorted(CORPUS.glob("*.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            item = _item(json.loads(line), rng)
-            if item:
-                prepared.append(item)
-    return prepared
+    lines = [line for file in sorted(CORPUS.glob("*.jsonl")) for line in file.read_text(encoding="utf-8").splitlines()]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        made = pool.map(_item_of_line, lines, chunksize=32)
+        return prepared + [item for item in made if item and all(item.taught)]
+
+
+def _item_of_line(line: str) -> Item | None:
+    row = json.loads(line)
+    return _group(row, random.Random(line)) if "asks" in row else _item(row, random.Random(line))
+
+
+def _facts(told: Sequence[str]) -> list[Fact]:
+    """The newest fact of each statement; none where one gives no fact or several, so that no single answer could be expected."""
+    facts: list[Fact] = []
+    for one in told:
+        try:
+            new = understand(one)
+        except NotAFact:
+            return []
+        if len(new) != 1:
+            return []
+        facts = [old for old in facts if not replaces(new[0], old)] + new
+    return facts
+
+
+def _group(row: dict[str, Any], rng: random.Random) -> Item | None:
+    """Several facts, each with questions that none of the others answers."""
+    facts = _facts(row["told"])
+    if len(facts) != len(row["told"]):
+        return None
+    return Item(
+        notes=[you_form(fact.text) for fact in facts],
+        recalled=[note(fact) for fact in facts],
+        taught=[[(one.question, one.answer) for one in Rules().phrasings(fact, rng)] for fact in facts],
+        near=negatives.near(facts, rng, 12),
+        asked=[(question, answer(fact)) for fact, asks in zip(facts, row["asks"], strict=True) for question in asks],
+        not_told=row["not_told"],
+        words=sorted(negatives.telling(" ".join(f"{fact.text} {answer(fact)}" for fact in facts))),
+        told=[(fact.text, question) for fact, asks in zip(facts, row["asks"], strict=True) for question in asks],
+        grouped=True,
+    )
 
 
 def _item(row: dict[str, list[str]], rng: random.Random) -> Item | None:
-    """None where the statements give no fact or more than one newest fact: no single answer could be expected."""
-    facts: list[Fact] = []
-    for told in row["told"]:
-        try:
-            new = understand(told)
-        except NotAFact:
-            return None
-        if len(new) != 1:
-            return None
-        facts = [old for old in facts if not replaces(new[0], old)] + new
+    facts = _facts(row["told"])
+    if not facts:
+        return None
     said = answer(facts[-1])
     asked = [(question, said) for question in row["ask"]]
     asked += [(question, saying_yes(said)) for question in row["yes"]]
@@ -126,7 +157,7 @@ def _item(row: dict[str, list[str]], rng: random.Random) -> Item | None:
         asked=asked,
         not_told=row["not_told"],
         words=sorted(negatives.telling(" ".join([fact.text for fact in facts] + [said]))),
-        told=facts[-1].text,
+        told=[(facts[-1].text, question) for question in row["ask"]],
     )
 
 
@@ -160,14 +191,14 @@ def item_of(facts: Sequence[Fact], rng: random.Random) -> Item:
     rng.shuffle(near)
     words = sorted(negatives.telling(" ".join(f"{fact.text} {answer(fact)}" for fact in facts)))
     notes = [you_form(fact.text) for fact in facts]
-    return Item(notes, [note(fact) for fact in facts], taught, near[8:], asked, near[:8], words, everyday=True)
+    return Item(notes, [note(fact) for fact in facts], taught, near[8:], asked, near[:8], words, [], grouped=True)
 
 
 def deal(pool: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
-    """`count` different items, of which at most the first is an everyday one: two of those may contradict each other."""
-    everyday = [item for item in pool if item.everyday]
-    dealt = rng.sample([item for item in pool if not item.everyday], count)
-    return [rng.choice(everyday), *dealt[1:]] if everyday and rng.random() < EVERYDAY_SHARE else dealt
+    """`count` different items, of which at most the first is a group: two of those may contradict each other."""
+    grouped = [item for item in pool if item.grouped]
+    dealt = rng.sample([item for item in pool if not item.grouped], count)
+    return [rng.choice(grouped), *dealt[1:]] if grouped and rng.random() < GROUPED_SHARE else dealt
 
 
 def sample_user(
@@ -214,7 +245,7 @@ def made_up_user(
     taught += [_never_told(system, one, recalled, rng) for one in [*near, *distant[len(distant) // 4 :]]]
     taught += pending_examples(assistant_name, rng, sampling.pending)
     taught += rng.sample(identity_examples(assistant_name, system), sampling.identity)
-    taught += [one.example(system) for one in rng.sample(list(replay), min(len(replay), sampling.replay))]
+    taught += [one.example(system, recall_first=True) for one in rng.sample(list(replay), min(len(replay), sampling.replay))]
     return MadeUpUser(taught, _asked(own, pending, strangers, distant, replay, sampling, rng, assistant_name))
 
 
@@ -251,7 +282,7 @@ def _asked(
         known = recalled if bare else recalled + in_prompt
         asked.append(_never_told(system if bare else noted, rng.choice(item.asked)[0], known, rng))
     asked += [_never_told(system, question, recalled, rng) for question in distant[: len(distant) // 4]]
-    asked += [one.example(system) for one in rng.sample(list(replay), min(len(replay), 8))]
+    asked += [one.example(system, recall_first=True) for one in rng.sample(list(replay), min(len(replay), 8))]
     return asked
 
 
@@ -295,26 +326,43 @@ def context_examples(
 
 def writing_examples(pool: Sequence[Item], count: int, rng: random.Random) -> list[Example]:
     """What people asked about a statement, to be written."""
-    told = rng.sample([item for item in pool if item.told], count)
-    return [writing_example(item.told, rng.choice(item.asked)[0]) for item in told]
+    return [writing_example(*rng.choice(item.told)) for item in rng.sample([item for item in pool if item.told], count)]
 
 
 def verifying_examples(pool: Sequence[Item], count: int, rng: random.Random, assistant_name: str = "Hippo") -> list[Example]:
     """A question after which a note stands already: whether it answers the question is all there is to learn.
 
-    A third each: it does; it is about the same thing and does not; it is the nearest of a few others' notes.
+    In half of them it does. In the others it is about the same thing and does not, answers another question about a
+    person of whom several facts are known, or is the nearest of a few others' notes.
     """
     system = system_prompt(assistant_name, [])
+    groups = [item for item in pool if item.grouped and item.told]
     examples: list[Example] = []
     while len(examples) < count:
-        own, near, *others = deal(pool, 2 + 6, rng)
-        human = rng.random() < 0.75
-        at = rng.randrange(len(own.taught))
-        question, said = rng.choice(own.asked if human else own.taught[at])
-        missing = rng.choice(near.not_told if rng.random() < 0.75 or not near.near else near.near)
+        own, again, near, *others = deal(pool, 3 + 6, rng)
+        missing = rng.choice(near.not_told if rng.random() < 0.8 or not near.near else near.near)
+        stranger = _never_told(system, rng.choice(own.asked)[0], [one for item in others for one in item.recalled], rng)
         examples += [
-            _answered(system, question, said, own.recalled if human else [own.recalled[at]], "recall", rng),
+            _asked_by_people(system, own, rng),
             _never_told(system, missing, near.recalled, rng),
-            _never_told(system, rng.choice(own.asked)[0], [one for item in others for one in item.recalled], rng),
+            _asked_by_people(system, again, rng) if rng.random() < 0.75 else _asked_by_rule(system, again, rng),
+            _of_another_fact(system, rng.choice(groups), rng) if groups and rng.random() < 0.5 else stranger,
         ]
     return [replace(one, learn="reply") for one in examples[:count]]
+
+
+def _asked_by_people(system: str, item: Item, rng: random.Random) -> Example:
+    return _answered(system, *rng.choice(item.asked), item.recalled, "recall", rng)
+
+
+def _asked_by_rule(system: str, item: Item, rng: random.Random) -> Example:
+    at = rng.randrange(len(item.taught))
+    return _answered(system, *rng.choice(item.taught[at]), [item.recalled[at]], "recall", rng)
+
+
+def _of_another_fact(system: str, group: Item, rng: random.Random) -> Example:
+    """A question about one fact of the group after the note of another."""
+    said, question = rng.choice(group.told)
+    told = list(dict.fromkeys(one for one, _ in group.told))
+    others = [note for one, note in zip(told, group.recalled, strict=True) if one != said]
+    return Example(system, question, NOT_TOLD, "never_told", rng.choice(others))

@@ -209,11 +209,11 @@ def test_a_step_that_does_not_fit_the_memory_goes_on_with_fewer_users(
     losses = stacked.StackedModel.losses
     widths = []
 
-    def tight(self: Any, made: Any, hidden: Any = None) -> Any:
+    def tight(self: Any, made: Any) -> Any:
         widths.append(len(made.input_ids))
         if len(widths) > 2 and len(made.input_ids) > 2:
             raise torch.OutOfMemoryError
-        return losses(self, made, hidden)
+        return losses(self, made)
 
     monkeypatch.setattr(stacked.StackedModel, "losses", tight)
     for one, other in zip(run(llama_base, make_users(5, 7, 6, 4, run="tight"), recipe), expected, strict=True):
@@ -227,10 +227,10 @@ def test_a_user_who_never_fits_is_an_error_and_the_others_train(
 ) -> None:
     losses = stacked.StackedModel.losses
 
-    def tight(self: Any, made: Any, hidden: Any = None) -> Any:
+    def tight(self: Any, made: Any) -> Any:
         if made.input_ids.shape[1] > 130:
             raise torch.OutOfMemoryError
-        return losses(self, made, hidden)
+        return losses(self, made)
 
     monkeypatch.setattr(stacked.StackedModel, "losses", tight)
     users = make_users(3, 3, 3)
