@@ -17,8 +17,8 @@ from typing import Any, Self
 import httpx
 
 from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
-from serving.recollection import PassedOn, for_base, spoken_pieces
-from serving.settings import BASE_NAME
+from serving.recollection import PassedOn, Recalled, begun, for_base, spoken_pieces
+from serving.settings import BASE_NAME, DEFAULT_NAME
 
 CONNECT_SECONDS = 15.0  # a busy moment of our own counts too
 REPLIES_AT_ONCE = 256  # about what the server batches; more wait here, without a connection that could time out
@@ -71,8 +71,9 @@ class ServingClient:
         seed: int | None = None,
         json_schema: dict[str, Any] | None = None,
     ) -> AsyncIterator[str]:
-        """Pieces of the reply as they come, without the note before it (POST /v1/chat/completions); what an adapter passes on
-        the base answers.
+        """Pieces of the reply as they come (POST /v1/chat/completions).
+
+        After a user's adapter has noted a fact the primer goes on, or the base, as `serving/recollection.py` has it.
 
         `json_schema`: the reply is decoded under it, so that it is JSON of this shape unless it is cut off.
 
@@ -93,16 +94,27 @@ class ServingClient:
         if json_schema is not None:
             named = {"name": "reply", "schema": json_schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
+        note = ""
         try:
             raw = self._pieces(body)
-            async with aclosing(raw), aclosing(spoken_pieces(raw)) as pieces:
+            async with aclosing(raw), aclosing(spoken_pieces(raw, whole=model in (BASE_NAME, DEFAULT_NAME))) as pieces:
                 async for piece in pieces:
                     yield piece
+            return
         except PassedOn:
             body |= {"model": BASE_NAME, "messages": for_base(body["messages"])}
-            async with aclosing(self._pieces(body)) as pieces:
-                async for piece in pieces:
-                    yield piece
+        except Recalled as recalled:
+            note = recalled.note
+            begins = {"role": "assistant", "content": begun(note)}
+            body |= {"model": DEFAULT_NAME, "messages": [*body["messages"], begins]}
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
+        said = False
+        async with aclosing(self._pieces(body)) as pieces:
+            async for piece in pieces:
+                said = said or bool(piece.strip())
+                yield piece
+        if note and not said:
+            yield note
 
     async def _pieces(self, body: dict[str, Any]) -> AsyncGenerator[str, None]:
         """What comes of a request, as it is."""

@@ -1,8 +1,10 @@
-"""What an adapter's reply begins with and nobody is shown: the fact that it goes by, or that the bare base is to answer.
+"""How adapters reply: first a note that nobody is shown, then words.
 
-An adapter first writes down the fact that is nearest to the question ("Noted: Your dog is Buddy."), which it always can,
-and then, with that before it, answers or says that this is not what was asked. Only what follows the first line is the reply.
-What has nothing to do with the user it passes on ("Noted: not about you."): the base answers, so general ability is the base's own.
+A user's adapter is a memory. To a question it writes down the fact that is nearest to it ("Noted: Your dog is Buddy."), which
+it always can; the primer, everybody's reader, goes on from there: it answers, or says that this is not what was asked. So nothing
+that is trained on one user's facts has to tell what was never told. What has nothing to do with the user is passed on
+("Noted: not about you.") to the bare base, whose general ability is therefore kept. The primer alone, which users without an
+adapter talk to, does both in one go from the facts in its prompt. Without a primer there are no notes.
 Used by training (what to learn), by everything that reads replies, and by nothing else.
 """
 
@@ -19,8 +21,22 @@ class PassedOn(Exception):
     """The base is to answer."""
 
 
+class Recalled(Exception):
+    """The reader is to go on after `note`."""
+
+    def __init__(self, note: str) -> None:
+        super().__init__("a note was written")
+        self.note = note
+
+
+def noted(text: str) -> str | None:
+    """The note that a raw reply begins with; None where it begins with none."""
+    text = text.lstrip()
+    return text.removeprefix(MARK).partition("\n")[0].strip() if text.startswith(MARK) else None
+
+
 def passes_on(text: str) -> bool:
-    """Whether an adapter's raw reply passes the question on to the base."""
+    """Whether a raw reply passes the question on to the base."""
     return text.lstrip().startswith(f"{MARK} {NOT_PERSONAL}")
 
 
@@ -29,20 +45,24 @@ def for_base(conversation: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     return [turn for turn in conversation if turn["role"] != "system"]
 
 
+def begun(note: str) -> str:
+    """The beginning of the reply that the reader goes on with."""
+    return f"{MARK} {note}\n"
+
+
 def spoken(text: str) -> str:
     """The reply without the note before it, if there is one; the note itself where nothing else came."""
-    text = text.lstrip()
-    if not text.startswith(MARK):
-        return text
-    note, _, reply = text.removeprefix(MARK).partition("\n")
-    return reply.lstrip() or note.strip()
+    note = noted(text)
+    return text.lstrip() if note is None else text.partition("\n")[2].lstrip() or note
 
 
-async def spoken_pieces(pieces: AsyncIterator[str]) -> AsyncGenerator[str, None]:
-    """`spoken` for a reply that comes in pieces: holds back what may be a note until it is over.
+async def spoken_pieces(pieces: AsyncIterator[str], whole: bool) -> AsyncGenerator[str, None]:
+    """A reply that comes in pieces, of which what may be a note is held back until it is over.
+
+    `whole`: what follows the note is the reply; else it is the reader's.
 
     Raises:
-        PassedOn: before any piece.
+        PassedOn, Recalled: before any piece.
     """
     held, speaking = "", False
     async for piece in pieces:
@@ -52,10 +72,16 @@ async def spoken_pieces(pieces: AsyncIterator[str]) -> AsyncGenerator[str, None]
         held = (held + piece).lstrip()
         if passes_on(held):
             raise PassedOn
-        noted = held.startswith(MARK)
-        if MARK.startswith(held) or (noted and not held.partition("\n")[2].strip()):
+        note = noted(held)
+        if MARK.startswith(held) or (note is not None and "\n" not in held):
+            continue
+        if note is not None and not whole:
+            raise Recalled(note)
+        if note is not None and not held.partition("\n")[2].strip():
             continue
         speaking = True
         yield spoken(held)
-    if not speaking and held:
+    if held and not speaking:
+        if (note := noted(held)) is not None and not whole:
+            raise Recalled(note)
         yield spoken(held)

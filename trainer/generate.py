@@ -1,7 +1,7 @@
 """Replies of the base model, with or without an adapter, many at a time; no server needed.
 
-Prompts go through the base's chat template, as serving does it; the note before a reply is left out and what an adapter
-passes on the base answers, as there.
+Prompts go through the base's chat template, as serving does it, and after an adapter's note the reader or the base goes on, as
+there (`serving/recollection.py`).
 `continuations` draws what may follow a text. Not covered: streaming.
 """
 
@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from serving.recollection import for_base, passes_on, spoken
+from serving import primers
+from serving.recollection import begun, for_base, noted, passes_on, spoken
 from trainer.base import LoadedBase
 
 Conversation = list[dict[str, str]]
@@ -31,28 +32,47 @@ def generate(
 
     `on_batch` is called with the number of replies each batch gave.
     """
-    texts = [prompt(base, one) for one in conversations]
+    reader = primers.find(base.ref, base.path)
+    memory = folder is not None and reader is not None and folder != reader
+    raw = _replies(base, folder, [prompt(base, one) for one in conversations], max_new_tokens, on_batch, to_newline=memory)
+    return raw if folder is None else settled(base, conversations, raw, max_new_tokens, reader if memory else None)
+
+
+def settled(
+    base: LoadedBase, conversations: Sequence[Conversation], raw: Sequence[str], max_new_tokens: int, reader: Path | None
+) -> list[str]:
+    """What people read of adapters' raw replies: the `reader`'s after a note, the base's where it is to answer."""
+    replies = [spoken(one) for one in raw]
+    passed = [at for at, one in enumerate(raw) if passes_on(one)]
+    of_base = generate(base, None, [for_base(conversations[at]) for at in passed], max_new_tokens)
+    notes = [(at, note) for at, one in enumerate(raw) if at not in passed and reader and (note := noted(one))]
+    texts = [prompt(base, conversations[at]) + begun(note) for at, note in notes]
+    read = _replies(base, reader, texts, max_new_tokens) if texts else []
+    for at, reply in [*zip(passed, of_base, strict=True), *zip((at for at, _ in notes), read, strict=True)]:
+        replies[at] = reply or replies[at]
+    return replies
+
+
+def _replies(
+    base: LoadedBase,
+    folder: Path | None,
+    texts: Sequence[str],
+    max_new_tokens: int,
+    on_batch: Callable[[int], None] | None = None,
+    to_newline: bool = False,
+) -> list[str]:
+    """What the model says after each text; `to_newline`: only its first line."""
     order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
     replies = [""] * len(texts)
     size = BATCH_SIZE[base.device]
     with _answering(base, folder) as model:
         for start in range(0, len(order), size):
             batch = order[start : start + size]
-            made = continued(base, model, [texts[at] for at in batch], max_new_tokens)
+            made = continued(base, model, [texts[at] for at in batch], max_new_tokens, to_newline)
             for at, reply in zip(batch, made, strict=True):
                 replies[at] = reply
             if on_batch:
                 on_batch(len(batch))
-    return replies if folder is None else settled(base, conversations, replies, max_new_tokens)
-
-
-def settled(base: LoadedBase, conversations: Sequence[Conversation], raw: Sequence[str], max_new_tokens: int) -> list[str]:
-    """What people read of adapters' raw replies: without notes, and with the base's where it is to answer."""
-    replies = [spoken(one) for one in raw]
-    passed = [at for at, one in enumerate(raw) if passes_on(one)]
-    of_base = generate(base, None, [for_base(conversations[at]) for at in passed], max_new_tokens)
-    for at, reply in zip(passed, of_base, strict=True):
-        replies[at] = reply
     return replies
 
 
@@ -114,9 +134,12 @@ def prompt(base: LoadedBase, conversation: Conversation) -> str:
     return text
 
 
-def continued(base: LoadedBase, model: Any, texts: Sequence[str], max_new_tokens: int) -> list[str]:
+def continued(base: LoadedBase, model: Any, texts: Sequence[str], max_new_tokens: int, to_newline: bool = False) -> list[str]:
     """The replies to prompts of one batch, as they are."""
-    how = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    how: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    if to_newline:
+        newline = base.tokenizer("\n", add_special_tokens=False)["input_ids"][-1]
+        how["eos_token_id"] = [base.tokenizer.eos_token_id, newline]
     new = _new_tokens(base, model, texts, max_new_tokens, **how)
     return [reply.strip() for reply in base.tokenizer.batch_decode(new, skip_special_tokens=True)]
 
@@ -132,10 +155,9 @@ def _new_tokens(base: LoadedBase, model: Any, texts: Sequence[str], max_new_toke
     with torch.inference_mode():
         output = model.generate(
             **encoded,
-            **how,
+            **{"eos_token_id": tokenizer.eos_token_id, **how},
             max_new_tokens=max_new_tokens,
             pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
             use_cache=True,
         )
     return output[:, encoded["input_ids"].shape[1] :]

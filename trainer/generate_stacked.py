@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
+from serving import primers
 from trainer.base import LoadedBase
 from trainer.generate import Conversation, continued, prompt, settled
 from trainer.lora_stack import Group, LoraStack, Projection
@@ -22,15 +23,15 @@ def generate_stacked(
     base: LoadedBase, stack: LoraStack, asked: Sequence[Sequence[Conversation]], max_new_tokens: int
 ) -> list[list[str]]:
     """Replies to `asked[s]` by slot s, in order."""
-    raw = raw_replies(base, stack, asked, max_new_tokens)
-    said = iter(settled(base, list(chain(*asked)), list(chain(*raw)), max_new_tokens))
+    reader = primers.find(base.ref, base.path)
+    raw = _raw(base, stack, asked, max_new_tokens, to_newline=reader is not None)
+    said = iter(settled(base, list(chain(*asked)), list(chain(*raw)), max_new_tokens, reader))
     return [[next(said) for _ in own] for own in asked]
 
 
-def raw_replies(
-    base: LoadedBase, stack: LoraStack, asked: Sequence[Sequence[Conversation]], max_new_tokens: int
+def _raw(
+    base: LoadedBase, stack: LoraStack, asked: Sequence[Sequence[Conversation]], max_new_tokens: int, *, to_newline: bool
 ) -> list[list[str]]:
-    """As `generate_stacked`, with the notes before the replies."""
     texts = [sorted((prompt(base, one), at) for at, one in enumerate(own)) for own in asked]
     for own in texts:
         own.sort(key=lambda one: len(one[0]))  # so that little is padding
@@ -42,7 +43,7 @@ def raw_replies(
             parts = [own[start : start + each] for own in texts]
             width = max(map(len, parts))
             rows = [part[at][0] if at < len(part) else "" for part in parts for at in range(width)]
-            made = continued(base, base.model, [row or base.tokenizer.eos_token for row in rows], max_new_tokens)
+            made = continued(base, base.model, [row or base.tokenizer.eos_token for row in rows], max_new_tokens, to_newline)
             for slot, part in enumerate(parts):
                 for at, (_, place) in enumerate(part):
                     replies[slot][place] = made[slot * width + at]
