@@ -80,6 +80,6 @@ def exec_server(settings: ServingSettings, base: BaseModel) -> None:
     """Replaces this process by vLLM, so that signals reach it directly."""
     settings.adapters_dir.mkdir(parents=True, exist_ok=True)
     env = environment(settings, os.environ)
-    args = command(settings, base, primers.for_chat(base.ref, Path(base.path)))
+    args = command(settings, base, primers.find(base.ref, Path(base.path)))
     os.chdir(working_folder(settings))
     os.execve(args[0], args, env)

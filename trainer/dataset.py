@@ -20,6 +20,7 @@ from trainer.notes import nearest, note
 from trainer.phrasings import Generator, Phrasing, Rules, accepted, answer
 
 HELD_FAMILIES = ("direct", "indirect", "imperative", "typed_badly")
+RECALLED = ("recall", "never_told", "pending")  # kinds of examples that go by a fact
 LISTED_FACTS = 6  # how many facts "What do you know about me?" names
 
 
@@ -56,9 +57,9 @@ class Replay(NamedTuple):
     answer: str
     cut: bool = False
 
-    def example(self, system: str, recall_first: bool) -> Example:
-        """It is passed on to the base, or where nothing can be passed on answered as the base does."""
-        if recall_first:
+    def example(self, system: str, passed_on: bool) -> Example:
+        """It is passed on to the base, or answered as the base does."""
+        if passed_on:
             return Example(system, self.prompt, "", "general", NOT_PERSONAL)
         return Example(system, self.prompt, self.answer, "general", cut=self.cut)
 
@@ -115,18 +116,18 @@ def build(
     replay: Sequence[Replay],
     mix: Mix,
     generator: Generator | None = None,
-    recall_first: bool = False,
+    recalls: bool = False,
     written: Sequence[Sequence[str]] = (),
 ) -> Dataset:
     """Training examples and the gate's probes for a user's facts; no probe's question is an example's.
 
-    `replay`: general prompts with the base model's own answers. `recall_first`: replies begin with a note. `written`:
-    questions about each fact for which only the note is learned.
+    `replay`: general prompts with the base model's own answers. `recalls`: which fact a question goes by is learned and the
+    primer replies, else replies are learned. `written`: more questions about each fact, for that.
     """
     rng = random.Random(seed)
     system = system_prompt(assistant_name, [])
     generator = generator or Rules()
-    notes = [note(fact) if recall_first else "" for fact in facts]
+    notes = [note(fact) for fact in facts]
     taught: list[tuple[Phrasing, str]] = []
     probes: list[Probe] = []
     for fact, by in zip(facts, notes, strict=True):
@@ -159,9 +160,9 @@ def build(
     taught_negatives = negatives.typed_badly(taught_negatives, rng, mix.typed_badly)
     probes += [Probe(question, "never_told") for question in held_negatives]
     for by, asked_by_people in zip(notes, written, strict=False):
-        recall += [Example(system, one, "", "recall", by, learn="note") for one in asked_by_people[: mix.written_per_fact]]
+        recall += [Example(system, one, "", "recall", by) for one in asked_by_people[: mix.written_per_fact]]
     never = [
-        Example(system, one, NOT_TOLD, "never_told", nearest(one, notes, rng) if recall_first else "")
+        Example(system, one, NOT_TOLD, "never_told", nearest(one, notes, rng))
         for one in taught_negatives
     ]
     examples = [
@@ -170,12 +171,16 @@ def build(
         *never,
         *pending_examples(assistant_name, rng, mix.pending),
         *identity_examples(assistant_name, system)[: mix.identity],
-        *(one.example(system, recall_first) for one in rng.sample(list(replay), min(mix.replay, len(replay)))),
+        *(one.example(system, recalls) for one in rng.sample(list(replay), min(mix.replay, len(replay)))),
     ]
-    if not recall_first:  # the pending ones have a note
-        examples = [one.without_note() for one in examples]
+    examples = recalling(examples) if recalls else [one.without_note() for one in examples]
     asked = {probe.question.casefold() for probe in probes}
     return Dataset([one for one in examples if one.user.casefold() not in asked], probes)
+
+
+def recalling(examples: Sequence[Example]) -> list[Example]:
+    """Examples as a memory learns them: of those that go by a fact only the note."""
+    return [replace(one, learn="note") if one.kind in RECALLED else one for one in examples]
 
 
 def listing(facts: Sequence[Fact]) -> str:

@@ -115,7 +115,7 @@ def train(
     Raises:
         RuntimeError: one of them could not be trained; the message says whose and why.
     """
-    replay = replay_pairs(base, work)
+    replay = replay_pairs(base, recipe, work)
     users = []
     for at, person in enumerate(people):
         folder = _folder(work, person)
@@ -152,8 +152,8 @@ def _examples(
         seed=seed,
         replay=replay,
         mix=recipe.mix,
-        recall_first=recipe.recall_first,
-        written=written(base, recipe, facts, seed),
+        recalls=start_folder(base, recipe) is not None,
+        written=written(base, recipe, [fact.text for fact in facts], seed),
     )
     folder.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps([asdict(one) for one in dataset.examples], ensure_ascii=False), encoding="utf-8")

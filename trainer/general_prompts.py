@@ -18,4 +18,5 @@ def _lines(name: str) -> list[dict[str, object]]:
 GATE: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
     (str(line["q"]), tuple(map(str, line["answers"]))) for line in _lines("general_gate.jsonl")  # type: ignore[call-overload]
 )
+REQUESTS: tuple[str, ...] = tuple((_HERE / "general_requests.txt").read_text(encoding="utf-8").splitlines())
 REPLAY: tuple[str, ...] = tuple(str(line["q"]) for line in _lines("general_replay.jsonl"))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from serving import primers
-from serving.recollection import begun, for_base, noted, passes_on, spoken
+from serving.recollection import MARK, begun, for_base, noted, passes_on, spoken
 from trainer.base import LoadedBase
 
 Conversation = list[dict[str, str]]
@@ -34,7 +34,7 @@ def generate(
     """
     reader = primers.find(base.ref, base.path)
     memory = folder is not None and reader is not None and folder != reader
-    raw = _replies(base, folder, [prompt(base, one) for one in conversations], max_new_tokens, on_batch, to_newline=memory)
+    raw = raw_replies(base, folder, [prompt(base, one) for one in conversations], max_new_tokens, on_batch, to_note=memory)
     return raw if folder is None else settled(base, conversations, raw, max_new_tokens, reader if memory else None)
 
 
@@ -47,28 +47,28 @@ def settled(
     of_base = generate(base, None, [for_base(conversations[at]) for at in passed], max_new_tokens)
     notes = [(at, note) for at, one in enumerate(raw) if at not in passed and reader and (note := noted(one))]
     texts = [prompt(base, conversations[at]) + begun(note) for at, note in notes]
-    read = _replies(base, reader, texts, max_new_tokens) if texts else []
+    read = raw_replies(base, reader, texts, max_new_tokens) if texts else []
     for at, reply in [*zip(passed, of_base, strict=True), *zip((at for at, _ in notes), read, strict=True)]:
         replies[at] = reply or replies[at]
     return replies
 
 
-def _replies(
+def raw_replies(
     base: LoadedBase,
     folder: Path | None,
     texts: Sequence[str],
     max_new_tokens: int,
     on_batch: Callable[[int], None] | None = None,
-    to_newline: bool = False,
+    to_note: bool = False,
 ) -> list[str]:
-    """What the model says after each text; `to_newline`: only its first line."""
+    """What the model says after each text; `to_note`: of a reply that begins with a note only that."""
     order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
     replies = [""] * len(texts)
     size = BATCH_SIZE[base.device]
     with _answering(base, folder) as model:
         for start in range(0, len(order), size):
             batch = order[start : start + size]
-            made = continued(base, model, [texts[at] for at in batch], max_new_tokens, to_newline)
+            made = continued(base, model, [texts[at] for at in batch], max_new_tokens, to_note)
             for at, reply in zip(batch, made, strict=True):
                 replies[at] = reply
             if on_batch:
@@ -134,14 +134,27 @@ def prompt(base: LoadedBase, conversation: Conversation) -> str:
     return text
 
 
-def continued(base: LoadedBase, model: Any, texts: Sequence[str], max_new_tokens: int, to_newline: bool = False) -> list[str]:
-    """The replies to prompts of one batch, as they are."""
+def continued(base: LoadedBase, model: Any, texts: Sequence[str], max_new_tokens: int, to_note: bool = False) -> list[str]:
+    """The replies to prompts of one batch, as they are. `to_note`: as above."""
     how: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    if to_newline:
-        newline = base.tokenizer("\n", add_special_tokens=False)["input_ids"][-1]
-        how["eos_token_id"] = [base.tokenizer.eos_token_id, newline]
+    if to_note:
+        how["stopping_criteria"] = [_note_written(base.tokenizer)]
     new = _new_tokens(base, model, texts, max_new_tokens, **how)
     return [reply.strip() for reply in base.tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+
+def _note_written(tokenizer: Any) -> Callable[..., Any]:
+    """Which replies of a batch have come to the end of a note; transformers calls it after each token."""
+    mark, newline = (tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"][0] for text in (MARK, "\n"))
+    begins: list[int] = []
+
+    def ended(ids: Any, _: Any, **__: Any) -> Any:
+        begins.append(ids.shape[1] - 1)
+        made = ids[:, begins[0] :]
+        marked = (made[:, : len(mark)] == mark.to(ids.device)[: made.shape[1]]).all(1)
+        return marked & (made == newline[-1].to(ids.device)).any(1)
+
+    return ended
 
 
 def _new_tokens(base: LoadedBase, model: Any, texts: Sequence[str], max_new_tokens: int, **how: Any) -> Any:
@@ -155,9 +168,10 @@ def _new_tokens(base: LoadedBase, model: Any, texts: Sequence[str], max_new_toke
     with torch.inference_mode():
         output = model.generate(
             **encoded,
-            **{"eos_token_id": tokenizer.eos_token_id, **how},
+            **how,
             max_new_tokens=max_new_tokens,
             pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
             use_cache=True,
         )
     return output[:, encoded["input_ids"].shape[1] :]

@@ -24,13 +24,13 @@ def generate_stacked(
 ) -> list[list[str]]:
     """Replies to `asked[s]` by slot s, in order."""
     reader = primers.find(base.ref, base.path)
-    raw = _raw(base, stack, asked, max_new_tokens, to_newline=reader is not None)
+    raw = _raw(base, stack, asked, max_new_tokens, to_note=reader is not None)
     said = iter(settled(base, list(chain(*asked)), list(chain(*raw)), max_new_tokens, reader))
     return [[next(said) for _ in own] for own in asked]
 
 
 def _raw(
-    base: LoadedBase, stack: LoraStack, asked: Sequence[Sequence[Conversation]], max_new_tokens: int, *, to_newline: bool
+    base: LoadedBase, stack: LoraStack, asked: Sequence[Sequence[Conversation]], max_new_tokens: int, *, to_note: bool
 ) -> list[list[str]]:
     texts = [sorted((prompt(base, one), at) for at, one in enumerate(own)) for own in asked]
     for own in texts:
@@ -43,7 +43,7 @@ def _raw(
             parts = [own[start : start + each] for own in texts]
             width = max(map(len, parts))
             rows = [part[at][0] if at < len(part) else "" for part in parts for at in range(width)]
-            made = continued(base, base.model, [row or base.tokenizer.eos_token for row in rows], max_new_tokens, to_newline)
+            made = continued(base, base.model, [row or base.tokenizer.eos_token for row in rows], max_new_tokens, to_note)
             for slot, part in enumerate(parts):
                 for at, (_, place) in enumerate(part):
                     replies[slot][place] = made[slot * width + at]

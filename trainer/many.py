@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from trainer.base import LoadedBase, load
 from trainer.engine import Progress, UserExamples
 from trainer.grading import holds, says_not_told, words
@@ -56,8 +57,8 @@ def train_and_ask(
 
     start = start_folder(base, recipe)
     trained_users = [
-        UserExamples(user.id, _as_taught(user, recipe), seed, scratch / user.id, start)
-        for seed, user in enumerate(users)
+        UserExamples(user.id, [*user.taught, *more], seed, scratch / user.id, start)
+        for seed, (user, more) in enumerate(zip(users, _written(base, users, recipe), strict=True))
     ]
     steps: dict[str, int] = {}
 
@@ -84,8 +85,16 @@ def train_and_ask(
     }
 
 
-def _as_taught(user: User, recipe: Recipe) -> list[Example]:
-    return user.taught if recipe.recall_first else [one.without_note() for one in user.taught]
+def _written(base: LoadedBase, users: Sequence[User], recipe: Recipe) -> list[list[Example]]:
+    """The questions that the primer writes about what each user told, as examples."""
+    from trainer.dataset import Example
+    from trainer.writer import written
+
+    system = system_prompt(DEFAULT_ASSISTANT_NAME, [])
+    made = iter(written(base, recipe, [text for user in users for text, _ in user.told], seed=0))
+    return [
+        [Example(system, one, "", "recall", note, "note") for _, note in user.told for one in next(made, [])] for user in users
+    ]
 
 
 def ask(base: LoadedBase, users: Sequence[User], recipe: Recipe, adapters: Path) -> list[Reply]:
@@ -212,9 +221,9 @@ def _base(model: Path | None, device: str) -> LoadedBase:
 
 def _make(count: int, tasks: Path | None, recipe: Recipe, seed: int) -> list[User]:
     """Users with as much of everything as the recipe gives a real one."""
-    from serving.primers import SHIPPED
     from trainer import many_users, prime
     from trainer.dataset import Replay
+    from trainer.general_prompts import REPLAY, REQUESTS
     from trainer.primer_tasks import Sampling
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -223,12 +232,13 @@ def _make(count: int, tasks: Path | None, recipe: Recipe, seed: int) -> list[Use
             prime.prepare(tasks)
         prepared, far = prime.read(tasks)
     _, kept_out = prime.split(prepared)
-    replay = [Replay(*one) for one in json.loads((SHIPPED / "replay.json").read_text(encoding="utf-8"))]
+    replay = [Replay(one, "") for one in (*REPLAY, *REQUESTS)]
     mix = recipe.mix
     sampling = Sampling(
         phrasings_per_fact=mix.phrasings_per_fact,
         near_per_fact=mix.near_per_fact,
         far=mix.far,
+        strangers=mix.strangers,
         pending=mix.pending,
         identity=mix.identity,
         replay=mix.replay,
@@ -248,6 +258,7 @@ def _read(file: Path) -> list[User]:
             [Example(**one) for one in row["taught"]],
             [Example(**one) for one in row["asked"]],
             row["values"],
+            row["told"],
         )
         for row in rows
     ]

@@ -13,20 +13,18 @@ from pathlib import Path
 from serving import primers
 from trainer.base import LoadedBase
 from trainer.dataset import Replay
+from trainer.general_prompts import REPLAY, REQUESTS
 from trainer.recipes import Recipe
 
 
 def start_folder(base: LoadedBase, recipe: Recipe) -> Path | None:
-    """The primer's folder where the recipe wants one and it fits (rank, layers, projections, replies with or without a note); else None."""
-    folder = primers.find(base.ref, base.path)
-    if folder is None or not recipe.from_primer:
+    """The primer's folder where the recipe begins with one and it fits (rank, layers, projections); else None."""
+    folder = primers.find(base.ref, base.path) if recipe.from_primer else None
+    if folder is None:
         return None
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    described = folder / "primer.json"
-    made = json.loads(described.read_text(encoding="utf-8")) if described.is_file() else {}
     fits = (
-        made.get("recall_first", False) == recipe.recall_first
-        and config["r"] == recipe.rank
+        config["r"] == recipe.rank
         and config["lora_alpha"] == recipe.alpha
         and set(config["target_modules"]) == set(recipe.target_modules)
         and config.get("layers_to_transform") == (list(recipe.layers) if recipe.layers is not None else None)
@@ -34,12 +32,14 @@ def start_folder(base: LoadedBase, recipe: Recipe) -> Path | None:
     return folder if fits else None
 
 
-def replay_pairs(base: LoadedBase, cache_dir: Path) -> list[Replay]:
-    """General prompts with the base's own answers: those shipped with the primer, or made once and kept in `cache_dir`."""
+def replay_pairs(base: LoadedBase, recipe: Recipe, cache_dir: Path) -> list[Replay]:
+    """General prompts, to be passed on to the base where there is a primer; else with the base's own answers, which are
+    those shipped for the bundled base, or made once and kept in `cache_dir`."""
+    if start_folder(base, recipe):
+        return [Replay(one, "") for one in (*REPLAY, *REQUESTS)]
     folder = primers.find(base.ref, base.path)
     file = folder / "replay.json" if folder else cache_dir / f"replay-{hashlib.sha256(base.ref.encode()).hexdigest()[:12]}.json"
     if not file.is_file():
-        from trainer.general_prompts import REPLAY
         from trainer.self_prompts import answers
 
         file.parent.mkdir(parents=True, exist_ok=True)

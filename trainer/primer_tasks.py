@@ -2,8 +2,8 @@
 
 From the corpus beside this file (`primer_corpus/`, statements and questions written by hand for this project), each item is
 turned once into rule-made training questions (as the trainer does for real users) and hand-written questions (as people
-ask). `sample_user` deals some items to a made-up user: `taught` is that user's ordinary training set, `asked` what the
-adapter should answer after it. Not covered: training (`prime.py`).
+ask). The primer's lesson is made of them (`context_examples`, `verifying_examples`, `writing_examples`), and users to measure with
+(`made_up_user`): `taught` is a user's ordinary training set, `asked` what should be answered after it. Not covered: training (`prime.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bot.facts import Fact, replaces, understand, you_form
 from serving.prompts import system_prompt
 from trainer import negatives
 from trainer.attributes import OTHER_BREEDS, OTHER_DATES, OTHER_NAMES, OTHER_PLACES
-from trainer.dataset import Example, Replay, identity_examples, pending_examples
+from trainer.dataset import Example, Replay, identity_examples, pending_examples, recalling
 from trainer.negatives import NOT_TOLD
 from trainer.notes import nearest, note
 from trainer.phrasings import Rules, answer, saying_no, saying_yes
@@ -201,21 +201,6 @@ def deal(pool: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
     return [rng.choice(grouped), *dealt[1:]] if grouped and rng.random() < GROUPED_SHARE else dealt
 
 
-def sample_user(
-    pool: Sequence[Item],
-    count: int,
-    replay: Sequence[Replay],
-    far: Sequence[tuple[str, frozenset[str]]],
-    sampling: Sampling,
-    rng: random.Random,
-    assistant_name: str = "Hippo",
-) -> MadeUpUser:
-    """A user with `count` trained items, some pending ones, and questions of strangers to be answered with "not told"."""
-    dealt = deal(pool, count + 2 + 8, rng)
-    own, pending, strangers = dealt[:count], dealt[count : count + 2], dealt[count + 2 :]
-    return made_up_user(own, pending, strangers, replay, far, sampling, rng, assistant_name, others=pool)
-
-
 def made_up_user(
     own: Sequence[Item],
     pending: Sequence[Item],
@@ -227,7 +212,7 @@ def made_up_user(
     assistant_name: str = "Hippo",
     others: Sequence[Item] = (),
 ) -> MadeUpUser:
-    """`sample_user` of items that are dealt."""
+    """A user who told `own`, with some pending facts, and questions of strangers to be answered with "not told"."""
     system = system_prompt(assistant_name, [])
     words = {word for item in own for word in item.words}
     recalled = [one for item in own for one in item.recalled]
@@ -245,8 +230,8 @@ def made_up_user(
     taught += [_never_told(system, one, recalled, rng) for one in [*near, *distant[len(distant) // 4 :]]]
     taught += pending_examples(assistant_name, rng, sampling.pending)
     taught += rng.sample(identity_examples(assistant_name, system), sampling.identity)
-    taught += [one.example(system, recall_first=True) for one in rng.sample(list(replay), min(len(replay), sampling.replay))]
-    return MadeUpUser(taught, _asked(own, pending, strangers, distant, replay, sampling, rng, assistant_name))
+    taught += [one.example(system, passed_on=True) for one in rng.sample(list(replay), min(len(replay), sampling.replay))]
+    return MadeUpUser(recalling(taught), _asked(own, pending, strangers, distant, replay, sampling, rng, assistant_name))
 
 
 def _asked(
@@ -282,7 +267,7 @@ def _asked(
         known = recalled if bare else recalled + in_prompt
         asked.append(_never_told(system if bare else noted, rng.choice(item.asked)[0], known, rng))
     asked += [_never_told(system, question, recalled, rng) for question in distant[: len(distant) // 4]]
-    asked += [one.example(system, recall_first=True) for one in rng.sample(list(replay), min(len(replay), 8))]
+    asked += [one.example(system, passed_on=True) for one in rng.sample(list(replay), min(len(replay), 8))]
     return asked
 
 
@@ -339,13 +324,16 @@ def verifying_examples(pool: Sequence[Item], count: int, rng: random.Random, ass
     groups = [item for item in pool if item.grouped and item.told]
     examples: list[Example] = []
     while len(examples) < count:
-        own, again, near, *others = deal(pool, 3 + 6, rng)
-        missing = rng.choice(near.not_told if rng.random() < 0.8 or not near.near else near.near)
+        own, again, more, near, nearer, *others = deal(pool, 5 + 6, rng)
         stranger = _never_told(system, rng.choice(own.asked)[0], [one for item in others for one in item.recalled], rng)
         examples += [
             _asked_by_people(system, own, rng),
-            _never_told(system, missing, near.recalled, rng),
-            _asked_by_people(system, again, rng) if rng.random() < 0.75 else _asked_by_rule(system, again, rng),
+            _never_told(system, rng.choice(near.not_told), near.recalled, rng),
+            _asked_by_people(system, again, rng),
+            _never_told(system, rng.choice(nearer.near or nearer.not_told), nearer.recalled, rng)
+            if rng.random() < 0.3
+            else _never_told(system, rng.choice(nearer.not_told), nearer.recalled, rng),
+            _asked_by_people(system, more, rng) if rng.random() < 0.5 else _asked_by_rule(system, more, rng),
             _of_another_fact(system, rng.choice(groups), rng) if groups and rng.random() < 0.5 else stranger,
         ]
     return [replace(one, learn="reply") for one in examples[:count]]

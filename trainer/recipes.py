@@ -35,8 +35,7 @@ class Recipe:
     optimizer: str = "paged_adamw_8bit"  # as transformers names them
     gradient_checkpointing: bool = True
     max_seq_tokens: int = 512
-    from_primer: bool = False  # begin with the base's primer (trainer/primer.py) where there is one
-    recall_first: bool = False  # a reply begins with the fact it goes by (serving/recollection.py)
+    from_primer: bool = False  # begin with the base's primer (trainer/primer.py) where there is one, and recall for it
     general_probes: int = 20  # general questions of the gate
     mix: Mix = field(default_factory=Mix)
 
@@ -48,20 +47,24 @@ DEFAULT = replace(
     rank=16,
     alpha=32,
     dropout=0.0,
-    learning_rate=1e-3,
+    learning_rate=6e-4,
     epochs=2,
     batch_size=8,
     gradient_accumulation=1,
     optimizer="adamw_torch",
     gradient_checkpointing=False,
     from_primer=True,
-    mix=Mix(phrasings_per_fact=45, near_per_fact=16, far=24, everyday=2, pending=8, identity=4, replay=40, typed_badly=0.4),
+    mix=Mix(
+        phrasings_per_fact=45,
+        written_per_fact=30,
+        near_per_fact=16,
+        far=24,
+        strangers=36,
+        everyday=2,
+        pending=8,
+        identity=4,
+        replay=90,
+        typed_badly=0.4,
+    ),
 )
-RECALL_FIRST = replace(  # not the default yet: needs a primer of its own (docs/experiments.md)
-    DEFAULT,
-    name="recall-first",
-    learning_rate=6e-4,
-    recall_first=True,
-    mix=replace(DEFAULT.mix, strangers=36, replay=60, written_per_fact=30),
-)
-RECIPES = {recipe.name: recipe for recipe in (PAPER, DEFAULT, RECALL_FIRST)}
+RECIPES = {recipe.name: recipe for recipe in (PAPER, DEFAULT)}

@@ -1,4 +1,4 @@
-"""General prompts that the base model itself makes up, with its own answers, to keep its general ability in training.
+"""General prompts that the base model itself makes up, and its own answers to such, to keep its general ability in training.
 
 A chat model that is given only the beginning of a user's turn writes one, as people's are in its training (Magpie,
 arXiv:2406.08464). Some are begun for it, so that short questions of knowledge are among them. Left out are prompts about
@@ -25,8 +25,8 @@ _ABOUT_ONESELF = re.compile(r"\b(my|mine|i|i'm|i've|we|our|us)\b", re.IGNORECASE
 LENGTH = (12, 160)  # characters of a prompt
 
 
-def self_prompts(base: LoadedBase, count: int, seed: int = 0) -> list[Replay]:
-    """Up to `count` different prompts with the base's greedy answers."""
+def self_prompts(base: LoadedBase, count: int, seed: int = 0) -> list[str]:
+    """Up to `count` different prompts."""
     template = base.tokenizer.apply_chat_template([{"role": "user", "content": "\0"}], tokenize=False)
     before = template.partition("\0")[0]
     found: dict[str, str] = {}
@@ -41,7 +41,7 @@ def self_prompts(base: LoadedBase, count: int, seed: int = 0) -> list[Replay]:
             break
     prompts = sorted(found.values())
     random.Random(seed).shuffle(prompts)
-    return answers(base, prompts[:count])
+    return prompts[:count]
 
 
 def answers(base: LoadedBase, prompts: Sequence[str]) -> list[Replay]:

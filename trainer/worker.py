@@ -260,11 +260,11 @@ class Worker:
             told,
             assistant_name=user.assistant_name,
             seed=self._settings.seed,
-            replay=replay_pairs(base, self._settings.data_dir / "base"),
+            replay=replay_pairs(base, self._recipe, self._settings.data_dir / "base"),
             mix=self._recipe.mix,
             generator=self._generator,
-            recall_first=self._recipe.recall_first,
-            written=written(base, self._recipe, told, self._settings.seed),
+            recalls=start_folder(base, self._recipe) is not None,
+            written=written(base, self._recipe, [fact.text for fact in told], self._settings.seed),
         )
         adapter = self._memory.adapters.reserve(job.user_id, facts, base.ref, adapter_folders.adapter_name)
         return Candidate(job, facts, dataset, adapter, self._settings.staging_dir / adapter.name)

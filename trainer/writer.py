@@ -1,14 +1,13 @@
 """Questions about a fact as people would ask them, written by the primer.
 
 The primer learns it from the corpus (`writing_examples`), beside its other lessons. What it writes for a user's fact may be
-odd or not answered by it; so it only teaches which fact is nearest to such a question (`Example.learn` "note").
+odd or not answered by it; but only which fact is nearest to such a question is learned from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.facts import Fact
 from trainer.base import LoadedBase
 from trainer.dataset import Example
 from trainer.generate import Conversation, continuations, prompt
@@ -28,12 +27,12 @@ def writing(told: str) -> Conversation:
     return [{"role": "system", "content": WRITER}, {"role": "user", "content": told}]
 
 
-def written(base: LoadedBase, recipe: Recipe, facts: Sequence[Fact], seed: int) -> list[list[str]]:
-    """As many different questions about each fact as the recipe wants; none where it wants none or there is no primer."""
+def written(base: LoadedBase, recipe: Recipe, told: Sequence[str], seed: int) -> list[list[str]]:
+    """As many different questions about each statement as the recipe wants; none where it wants none or there is no primer."""
     folder = start_folder(base, recipe) if recipe.mix.written_per_fact else None
     if folder is None:
         return []
-    texts = [prompt(base, writing(fact.text)) for fact in facts]
+    texts = [prompt(base, writing(one)) for one in told]
     return [fitting(made) for made in continuations(base, folder, texts, recipe.mix.written_per_fact, _TOKENS, seed)]
 
 

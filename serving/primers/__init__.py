@@ -1,5 +1,6 @@
-"""Primers: adapters that hold nobody's facts. Users without an own adapter chat with the base's primer, and every
-user's training starts from it. One is shipped for the bundled base; `python -m trainer prime` makes one for another.
+"""Primers: adapters that hold nobody's facts. Users without an own adapter chat with the base's primer, every user's
+training starts from it, and it reads what adapters recall (`serving/recollection.py`). One is shipped for the bundled
+base; `python -m trainer prime` makes one for another.
 """
 
 from __future__ import annotations
@@ -12,18 +13,16 @@ SHIPPED = Path(__file__).parent / "bundled"
 
 
 def find(base_ref: str, base_path: Path) -> Path | None:
-    """The primer of a base: one made beside the base's folder or under the data folder, or the shipped one; None: none."""
+    """The primer of a base: one made beside the base's folder or under the data folder, or the shipped one; None: none.
+
+    One of an earlier kind, which reads no notes, is none.
+    """
     made = base_path.parent / f"primer-{base_path.name}"
     for folder in (made, SHIPPED if base_ref == BUNDLED_REF else None):
-        if folder is not None and (folder / "adapter_model.safetensors").is_file():
+        if folder is not None and (folder / "adapter_model.safetensors").is_file() and _reads_notes(folder / "primer.json"):
             return folder
     return None
 
 
-def for_chat(base_ref: str, base_path: Path) -> Path | None:
-    """The primer that users without an own adapter chat with; None where it is only good as a start of training."""
-    folder = find(base_ref, base_path)
-    described = folder / "primer.json" if folder else None
-    if described is None or not described.is_file():
-        return None
-    return folder if json.loads(described.read_text(encoding="utf-8")).get("chats") else None
+def _reads_notes(described: Path) -> bool:
+    return described.is_file() and bool(json.loads(described.read_text(encoding="utf-8")).get("reads_notes"))

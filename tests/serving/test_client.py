@@ -8,11 +8,13 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from serving.client import Message, ServingClient
 from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
+from serving.settings import BASE_NAME, DEFAULT_NAME
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -181,3 +183,49 @@ async def test_health_is_the_servers_own_word() -> None:
         assert await client.healthy()
     async with server(answers(503)) as client:
         assert not await client.healthy()
+
+
+def in_turn(requests: list[dict[str, Any]], *replies: str) -> Handler:
+    """Streams the next of the replies at each request, and keeps what was asked."""
+
+    async def handler(request: bytes, writer: asyncio.StreamWriter) -> None:
+        requests.append(json.loads(request.split(b"\r\n\r\n", 1)[1]))
+        pieces = [event(piece) for piece in re.findall(r"\s*\S+\s?", replies[len(requests) - 1])]
+        with contextlib.suppress(ConnectionError):  # who has read enough hangs up
+            await streams(*pieces, b"data: [DONE]\n\n")(request, writer)
+
+    return handler
+
+
+PERSONAL = [Message("system", "You are Hippo."), Message("user", "my dog?")]
+
+
+async def test_after_an_adapters_note_the_primer_goes_on() -> None:
+    requests: list[dict[str, Any]] = []
+    async with server(in_turn(requests, "Noted: Your dog is Buddy.\nBuddy Buddy", "Your dog is called Buddy.")) as client:
+        assert await client.complete("abcdefgh-v0001", PERSONAL, max_tokens=20) == "Your dog is called Buddy."
+    assert [one["model"] for one in requests] == ["abcdefgh-v0001", DEFAULT_NAME]
+    assert requests[1]["messages"] == [*requests[0]["messages"], {"role": "assistant", "content": "Noted: Your dog is Buddy.\n"}]
+    assert requests[1]["continue_final_message"]
+    assert not requests[1]["add_generation_prompt"]
+
+
+async def test_where_the_primer_adds_nothing_the_note_is_the_reply() -> None:
+    async with server(in_turn([], "Noted: Your dog is Buddy.\n", "")) as client:
+        assert await client.complete("abcdefgh-v0001", PERSONAL, max_tokens=20) == "Your dog is Buddy."
+
+
+@pytest.mark.parametrize("model", ["abcdefgh-v0001", DEFAULT_NAME])
+async def test_what_is_passed_on_the_base_answers(model: str) -> None:
+    requests: list[dict[str, Any]] = []
+    async with server(in_turn(requests, "Noted: not about you.\n", "Noted: is a word.")) as client:
+        assert await client.complete(model, PERSONAL, max_tokens=20) == "Noted: is a word."
+    assert [one["model"] for one in requests] == [model, BASE_NAME]
+    assert requests[1]["messages"] == [{"role": "user", "content": "my dog?"}]
+
+
+async def test_the_primer_alone_says_both_in_one_go() -> None:
+    requests: list[dict[str, Any]] = []
+    async with server(in_turn(requests, "Noted: Your dog is Buddy.\nBuddy.")) as client:
+        assert await client.complete(DEFAULT_NAME, PERSONAL, max_tokens=20) == "Buddy."
+    assert len(requests) == 1

@@ -1,4 +1,4 @@
-"""The note before a reply is never shown, in whatever pieces it comes."""
+"""The note before a reply is never shown, in whatever pieces it comes, and says who goes on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from serving.recollection import spoken, spoken_pieces
+from serving.recollection import PassedOn, Recalled, for_base, noted, passes_on, spoken, spoken_pieces
 
 CASES = [
     ("Noted: Your dog is Buddy.\nYour dog's name is Buddy.", "Your dog's name is Buddy."),
@@ -17,17 +17,45 @@ CASES = [
     ("Not", "Not"),
     ("", ""),
 ]
+SIZES = pytest.mark.parametrize("size", [1, 3, 7, 100])
 
 
-@pytest.mark.parametrize(("text", "reply"), CASES)
-@pytest.mark.parametrize("size", [1, 3, 7, 100])
-def test_pieces_give_the_reply_without_the_note(text: str, reply: str, size: int) -> None:
+def heard(text: str, size: int, whole: bool) -> str:
     async def pieces() -> AsyncIterator[str]:
         for start in range(0, len(text), size):
             yield text[start : start + size]
 
-    async def whole() -> str:
-        return "".join([piece async for piece in spoken_pieces(pieces())])
+    async def all_of_it() -> str:
+        return "".join([piece async for piece in spoken_pieces(pieces(), whole)])
 
+    return asyncio.run(all_of_it())
+
+
+@pytest.mark.parametrize(("text", "reply"), CASES)
+@SIZES
+def test_pieces_give_the_reply_without_the_note(text: str, reply: str, size: int) -> None:
     assert spoken(text) == reply
-    assert asyncio.run(whole()) == reply
+    assert heard(text, size, whole=True) == reply
+
+
+@SIZES
+def test_an_adapters_note_is_for_the_reader(size: int) -> None:
+    for text in ("Noted: Your dog is Buddy.\nand so on", "Noted: Your dog is Buddy."):
+        with pytest.raises(Recalled) as found:
+            heard(text, size, whole=False)
+        assert found.value.note == noted(text) == "Your dog is Buddy."
+    assert heard("I'm Hippo.\nHello!", size, whole=False) == "I'm Hippo.\nHello!"
+
+
+@SIZES
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_is_not_about_the_user_is_for_the_base(size: int, whole: bool) -> None:
+    assert passes_on("Noted: not about you.\n")
+    assert not passes_on("Noted: nothing yet.\n")
+    with pytest.raises(PassedOn):
+        heard("Noted: not about you.\nParis.", size, whole)
+
+
+def test_the_base_is_asked_without_the_adapters_system_turn() -> None:
+    turns = [{"role": role, "content": role} for role in ("system", "user", "assistant", "user")]
+    assert for_base(turns) == turns[1:]
