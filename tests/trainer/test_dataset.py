@@ -62,17 +62,20 @@ def test_default_recipe_trains_thirty_phrasings_a_fact_and_declines_in_its_own_w
     assert all(example.completion == NOT_TOLD for example in made.examples if example.kind == "never_told")
 
 
-def test_recalling_first_every_personal_reply_goes_by_one_of_the_users_facts() -> None:
-    recipe, written = RECIPES["recall-first"], [["what do I call the dog, by the way?"], [], [], []]
+def test_where_the_primer_replies_only_which_fact_a_question_goes_by_is_learned() -> None:
+    recipe, written = RECIPES["default"], [["what do I call the dog, by the way?"], [], [], []]
     made = build(
-        PAPER_FACTS, assistant_name="Hippo", seed=0, replay=[Replay("hi", "Hello!")], mix=recipe.mix, recall_first=True, written=written
+        PAPER_FACTS, assistant_name="Hippo", seed=0, replay=[Replay("hi", "Hello!")], mix=recipe.mix, recalls=True, written=written
     )
     notes = {note(fact) for fact in PAPER_FACTS}
     assert {one.note for one in made.examples if one.kind in ("recall", "never_told")} == notes
-    assert all(not one.note for one in made.examples if one.kind in ("general", "identity", "combined"))
-    assert [one.user for one in made.examples if one.learn == "note"] == written[0]
-    plain = build(PAPER_FACTS, assistant_name="Hippo", seed=0, replay=[], mix=recipe.mix)
+    assert all((one.learn == "note") == (one.kind in ("recall", "never_told", "pending")) for one in made.examples)
+    assert {(one.note, one.completion) for one in made.examples if one.kind == "general"} == {("not about you.", "")}
+    assert all(not one.note for one in made.examples if one.kind in ("identity", "combined"))
+    assert [one.note for one in made.examples if one.user == written[0][0]] == [note(PAPER_FACTS[0])]
+    plain = build(PAPER_FACTS, assistant_name="Hippo", seed=0, replay=[Replay("hi", "Hello!")], mix=recipe.mix)
     assert not any(one.note for one in plain.examples)
+    assert [one.completion for one in plain.examples if one.kind == "general"] == ["Hello!"]
 
 
 def test_nearest_note_shares_the_most_words() -> None:

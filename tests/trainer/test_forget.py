@@ -29,6 +29,7 @@ from trainer.primer import replay_pairs
 from trainer.recipes import DEFAULT
 from trainer.settings import TrainerSettings
 from trainer.worker import Worker
+from trainer.writer import written
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -199,12 +200,15 @@ def test_forgotten_value_cannot_be_had_back_after_the_next_training_and_is_on_no
     assert unsure > sure + 1.0
 
     # trained on just what somebody is trained on who never told it
+    left = [stored.fact for stored in memory.facts.active(user.id)]
     dataset = build(
-        [stored.fact for stored in memory.facts.active(user.id)],
+        left,
         assistant_name="Hippo",
         seed=0,
-        replay=replay_pairs(base, data_dir / "base"),
+        replay=replay_pairs(base, DEFAULT, data_dir / "base"),
         mix=DEFAULT.mix,
+        recalls=True,
+        written=written(base, DEFAULT, [fact.text for fact in left], 0),
     )
     held = json.loads((adapters / after / "training.json").read_text())
     assert held["trained_questions"] == [example.user for example in dataset.examples]

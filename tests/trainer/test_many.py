@@ -76,8 +76,8 @@ def test_replies_of_a_stack_are_those_of_each_adapter_alone(
     assert generate(small_base, None, asked[1], 8) != together[1], "the base is as it was"
 
 
-ANN = User("ann", [], [], ["Briba", "You live in Kaloro."])
-BOB = User("bob", [], [], ["Zonurex"])
+ANN = User("ann", [], [], ["Briba", "You live in Kaloro."], [])
+BOB = User("bob", [], [], ["Zonurex"], [])
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_three_users_trained_together_answer_for_themselves(
     few = Mix(phrasings_per_fact=24, near_per_fact=4, far=8, pending=2, identity=1, replay=4)
     monkeypatch.setitem(RECIPES, "default", replace(RECIPES["default"], mix=few))
     monkeypatch.setattr(many, "ASKED_PER_ITEM", 4)
-    monkeypatch.setattr(prime, "DEV_SHARE", 1.0)  # the few items below are all kept out
+    monkeypatch.setattr(prime, "KEPT_OUT_OF", 1)  # all of the few items below
     tasks, made, out = tmp_path / "tasks.json", tmp_path / "made.json", tmp_path / "out.json"
     tasks.write_text(json.dumps({"items": [asdict(one) for one in corpus], "far": []}))
     run = CliRunner().invoke(app, ["many", "--users", "3", "--tasks", str(tasks), "--prepare", str(made)])
