@@ -78,7 +78,7 @@ class Steps:
 class Primer:
     """The primer in the making: one row of a stack's numbers, and Adam on it. Every step uses all slots."""
 
-    def __init__(self, base: LoadedBase, recipe: Recipe, slots: int) -> None:
+    def __init__(self, base: LoadedBase, recipe: Recipe, slots: int, start: Path | None) -> None:
         import torch
 
         from trainer.graphed import GraphedLosses
@@ -88,7 +88,10 @@ class Primer:
         self._base = base
         self._stack = LoraStack(base.model, recipe, slots)
         self._losses = GraphedLosses(StackedModel(self._stack), self._stack, waste=PADDING)
-        self._stack.init_slot(0, seed=0)
+        if start:
+            self._stack.load_slot(0, start)
+        else:
+            self._stack.init_slot(0, seed=0)
         self._row = torch.nn.Parameter(self._stack.master[0].clone())
         self._adam = torch.optim.AdamW([self._row], betas=(0.9, 0.98), weight_decay=0.0)
 
@@ -121,12 +124,13 @@ def prime(
     workers: int = 0,
     slots: int = SLOTS,
     own_prompts: int = OWN_PROMPTS,
+    start: Path | None = None,
 ) -> dict[str, Any]:
-    """Makes a primer and writes it to `out`; returns what it was made with and how it does on the items kept out."""
+    """Makes a primer, or goes on with the one in `start`, and writes it to `out`; returns what it was made with and how it does on the items kept out."""
     out.mkdir(parents=True, exist_ok=True)
     general = [*REPLAY, *REQUESTS, *REQUESTS, *self_prompts(base, own_prompts)]
     pool, kept_out = split(prepared)
-    primer, log = Primer(base, recipe, slots), []
+    primer, log = Primer(base, recipe, slots, start), []
     for step, share, packs in _timed(Steps(base.tokenizer, pool, general, recipe.max_seq_tokens, slots), minutes * 60, workers):
         loss = primer.step(packs, RATE * _rate(share))
         if step % 100 == 0:
@@ -139,6 +143,7 @@ def prime(
         "rank": recipe.rank,
         "items": len(pool),
         "minutes": minutes,
+        "went_on": start is not None,
         "log": log,
         "kept_out": measure(base, out, kept_out),
     }
@@ -229,6 +234,7 @@ def command(
     recipe: Annotated[str, typer.Option()] = "default",
     minutes: Annotated[float, typer.Option(min=0.1)] = 9.0,
     workers: Annotated[int, typer.Option(min=0, help="processes that make up users")] = 0,
+    start: Annotated[Path | None, typer.Option(help="a primer to go on with, instead of beginning anew")] = None,
     ref: Annotated[str, typer.Option(help="the name that adapters give their base")] = "base/bundled",
 ) -> None:
     """Makes the primer of a base model, on a GPU in minutes."""
@@ -240,5 +246,5 @@ def command(
             tasks = Path(scratch) / "tasks.json"
             prepare(tasks)
         prepared, _ = read(tasks)
-    made = prime(load(model, ref=ref), prepared, RECIPES[recipe], out, minutes, workers)
+    made = prime(load(model, ref=ref), prepared, RECIPES[recipe], out, minutes, workers, start=start)
     typer.echo(json.dumps(made["kept_out"]))

@@ -25,7 +25,7 @@ from trainer import negatives
 from trainer.attributes import OTHER_BREEDS, OTHER_DATES, OTHER_NAMES, OTHER_PLACES
 from trainer.dataset import Example, Replay, identity_examples, pending_examples, recalling
 from trainer.negatives import NOT_TOLD
-from trainer.notes import nearest, note
+from trainer.notes import TOGETHER, nearest, note, together
 from trainer.phrasings import Rules, answer, saying_no, saying_yes
 from trainer.writer import writing_example
 
@@ -215,10 +215,11 @@ def made_up_user(
     """A user who told `own`, with some pending facts, and questions of strangers to be answered with "not told"."""
     system = system_prompt(assistant_name, [])
     words = {word for item in own for word in item.words}
-    recalled = [one for item in own for one in item.recalled]
+    recalled = together([one for item in own for one in item.recalled])
+    notes = iter(recalled)
     taught = []
     for item in own:
-        for fact, by in zip(item.taught, item.recalled, strict=True):
+        for fact, by in zip(item.taught, notes, strict=False):
             chosen = rng.sample(fact, min(sampling.phrasings_per_fact, len(fact)))
             taught += [Example(system, question, said, "recall", by) for question, said in chosen]
     near = [question for item in own for question in rng.sample(item.near, min(sampling.near_per_fact, len(item.near)))]
@@ -328,11 +329,9 @@ def verifying_examples(pool: Sequence[Item], count: int, rng: random.Random, ass
         stranger = _never_told(system, rng.choice(own.asked)[0], [one for item in others for one in item.recalled], rng)
         examples += [
             _asked_by_people(system, own, rng),
-            _never_told(system, rng.choice(near.not_told), near.recalled, rng),
+            _near_by(system, near, rng.choice(near.not_told), rng),
             _asked_by_people(system, again, rng),
-            _never_told(system, rng.choice(nearer.near or nearer.not_told), nearer.recalled, rng)
-            if rng.random() < 0.3
-            else _never_told(system, rng.choice(nearer.not_told), nearer.recalled, rng),
+            _near_by(system, nearer, rng.choice(nearer.near if nearer.near and rng.random() < 0.2 else nearer.not_told), rng),
             _asked_by_people(system, more, rng) if rng.random() < 0.5 else _asked_by_rule(system, more, rng),
             _of_another_fact(system, rng.choice(groups), rng) if groups and rng.random() < 0.5 else stranger,
         ]
@@ -340,17 +339,38 @@ def verifying_examples(pool: Sequence[Item], count: int, rng: random.Random, ass
 
 
 def _asked_by_people(system: str, item: Item, rng: random.Random) -> Example:
-    return _answered(system, *rng.choice(item.asked), item.recalled, "recall", rng)
+    at = rng.randrange(len(item.asked))
+    question, said = item.asked[at]
+    if not item.grouped:  # the newest of one or two is asked about
+        return Example(system, question, said, "recall", " ".join(item.recalled))
+    by = nearest(f"{question} {said}", item.recalled, rng)
+    return Example(system, question, said, "recall", _with_others(by, item, rng))
 
 
 def _asked_by_rule(system: str, item: Item, rng: random.Random) -> Example:
-    at = rng.randrange(len(item.taught))
-    return _answered(system, *rng.choice(item.taught[at]), [item.recalled[at]], "recall", rng)
+    at = rng.randrange(len(item.taught)) if item.grouped else -1
+    question, said = rng.choice(item.taught[at])
+    by = _with_others(item.recalled[at], item, rng) if item.grouped else " ".join(item.recalled)
+    return Example(system, question, said, "recall", by)
+
+
+def _near_by(system: str, item: Item, question: str, rng: random.Random) -> Example:
+    """A question that the item does not answer, after a note of it."""
+    by = _with_others(nearest(question, item.recalled, rng), item, rng) if item.grouped else " ".join(item.recalled)
+    return Example(system, question, NOT_TOLD, "never_told", by)
+
+
+def _with_others(by: str, item: Item, rng: random.Random) -> str:
+    """The note alone, or with one or two others of its item, in their order."""
+    others = [one for one in item.recalled if one != by]
+    chosen = {by, *rng.sample(others, min(len(others), rng.randrange(TOGETHER)))}
+    return " ".join(one for one in item.recalled if one in chosen)
 
 
 def _of_another_fact(system: str, group: Item, rng: random.Random) -> Example:
-    """A question about one fact of the group after the note of another."""
+    """A question about one fact of the group after a note of others."""
     said, question = rng.choice(group.told)
     told = list(dict.fromkeys(one for one, _ in group.told))
     others = [note for one, note in zip(told, group.recalled, strict=True) if one != said]
-    return Example(system, question, NOT_TOLD, "never_told", rng.choice(others))
+    chosen = rng.sample(others, min(len(others), rng.randint(1, TOGETHER - 1)))
+    return Example(system, question, NOT_TOLD, "never_told", " ".join(one for one in others if one in chosen))
