@@ -41,7 +41,7 @@ from serving.client import Message
 from serving.errors import ServingError
 from serving.settings import BASE_NAME, ServingSettings
 from trainer.demo_script import ASKED_AGAIN, ASKED_AT_ONCE, GENERAL, NEVER_TOLD, TOLD
-from trainer.grading import holds, recalled, says_not_told
+from trainer.grading import holds, recalled, says_not_told, words
 
 MAX_REPLY_TOKENS = 40
 AT_ONCE = 8  # questions in the server's hands at a time
@@ -132,7 +132,7 @@ async def _demo(console: Console, settings: BotSettings, serving: ServingSetting
             await _ask_at_once(console, parts, terminal, measured)
             await _retrain(console, parts, terminal, measured, trainer)
             if measured.learned:
-                await _ask_again(console, parts, measured)
+                await _ask_again(console, parts, measured, serving.adapters_dir)
                 _show(console, measured)
             if chat:
                 _heading(console, "Your turn. /help lists the commands, /quit ends.")
@@ -174,29 +174,34 @@ async def _retrain(console: Console, parts: Parts, terminal: Terminal, measured:
     measured.job = parts.memory.jobs.get(job.id)
 
 
-async def _ask_again(console: Console, parts: Parts, measured: Measured) -> None:
-    """With nothing in the prompt but the question: all facts are in the adapter now, and no earlier turn is shown."""
+async def _ask_again(console: Console, parts: Parts, measured: Measured, adapters: Path) -> None:
+    """With nothing in the prompt but the question: all facts are in the adapter now, and no earlier turn is shown.
+
+    The training's own questions are partly drawn; one that is the script's is not asked."""
     user_id = _user_id(parts)
     live = parts.memory.adapters.live(user_id)
     if live is None or parts.memory.facts.pending(user_id):
         raise Failed("The facts are not all in a live adapter.")
     name = parts.memory.user(user_id).assistant_name
-    asked = [*(question for question, _ in ASKED_AGAIN), *NEVER_TOLD, *(question for question, _ in GENERAL)]
+    trained = {tuple(words(one)) for one in json.loads((adapters / live.name / "training.json").read_text())["trained_questions"]}
+    about_told = [(question, accept) for question, accept in ASKED_AGAIN if tuple(words(question)) not in trained]
+    never_told = [question for question in NEVER_TOLD if tuple(words(question)) not in trained]
+    asked = [*(question for question, _ in about_told), *never_told, *(question for question, _ in GENERAL)]
     what = f"Asking {len(asked)} questions that no training saw, with no fact in the prompt"
     replies = await _ask(console, what, parts, live.name, [prompt(name, [], [], question) for question in asked])
     what = f"Asking the bare base model {len(GENERAL)} of them"
     base_replies = await _ask(console, what, parts, BASE_NAME, [[Message("user", question)] for question, _ in GENERAL])
     told, never, general = (
-        replies[: len(ASKED_AGAIN)],
-        replies[len(ASKED_AGAIN) : -len(GENERAL)],
+        replies[: len(about_told)],
+        replies[len(about_told) : -len(GENERAL)],
         replies[-len(GENERAL) :],
     )
     measured.again = [
         Answer(question, reply, recalled(reply, accept))
-        for (question, accept), reply in zip(ASKED_AGAIN, told, strict=True)
+        for (question, accept), reply in zip(about_told, told, strict=True)
     ]
     measured.never_told = [
-        Answer(question, reply, says_not_told(reply)) for question, reply in zip(NEVER_TOLD, never, strict=True)
+        Answer(question, reply, says_not_told(reply)) for question, reply in zip(never_told, never, strict=True)
     ]
     measured.general, measured.general_base = (
         [

@@ -17,7 +17,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,24 +38,40 @@ from trainer.recipes import RECIPES, Recipe
 from trainer.self_prompts import self_prompts
 from trainer.typing_slips import slip
 
-IN_PROMPT, GENERAL, IDENTITY, WRITING, VERIFYING = 12, 8, 1, 4, 18  # examples of each kind in a slot of a step
 TYPED_BADLY = 0.2  # of the questions about facts
 SLOTS = 16
-RATE = 5e-4
 PADDING = 0.35  # of a step, so that few shapes are recorded: at these sizes launching takes longer than computing
 OWN_PROMPTS = 4000  # general prompts that the base writes itself, beside ours
 KEPT_OUT_OF = 10  # one item in so many is kept out, to measure on
-MEASURED = 600  # questions of each kind
+MEASURED = {"cpu": 150, "cuda": 600}  # questions of each kind
+LOGGED = 50  # every so many steps the loss is noted and the primer saved
 MOST_STEPS = 1_000_000  # the time ends the lesson first
 MAX_REPLY_TOKENS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """How many examples of each kind a slot has in a step, and the rate at its highest."""
+
+    in_prompt: int = 12
+    general: int = 8
+    identity: int = 1
+    writing: int = 4
+    verifying: int = 18
+    rate: float = 5e-4
+
+
+LESSONS = {"whole": Lesson(), "reading": Lesson(in_prompt=1, general=1, writing=1, verifying=11, rate=4e-4)}
 
 
 class Steps:
     """A pack a slot for each step; built in worker processes, so it holds no tensors."""
 
-    def __init__(self, tokenizer: Any, pool: Sequence[Item], general: Sequence[str], max_seq_tokens: int, slots: int) -> None:
+    def __init__(
+        self, tokenizer: Any, pool: Sequence[Item], general: Sequence[str], lesson: Lesson, max_seq_tokens: int, slots: int
+    ) -> None:
         self._tokenizer, self._pool, self._general = tokenizer, pool, general
-        self._max_seq_tokens, self._slots = max_seq_tokens, slots
+        self._lesson, self._max_seq_tokens, self._slots = lesson, max_seq_tokens, slots
 
     def __len__(self) -> int:
         return MOST_STEPS
@@ -67,12 +83,14 @@ class Steps:
         ]
 
     def _examples(self, rng: random.Random) -> list[Example]:
-        asked = context_examples(self._pool, IN_PROMPT, rng) + verifying_examples(self._pool, VERIFYING, rng)
+        counts = self._lesson
+        asked = context_examples(self._pool, counts.in_prompt, rng) + verifying_examples(self._pool, counts.verifying, rng)
         asked = [replace(one, user=slip(one.user, rng)) if rng.random() < TYPED_BADLY else one for one in asked]
         systems = [asked[0].system, system_prompt(DEFAULT_ASSISTANT_NAME, [])]  # with facts in it, and without
-        passed_on = [Replay(one, "").example(rng.choice(systems), passed_on=True) for one in rng.sample(self._general, GENERAL)]
-        identity = rng.sample(identity_examples(DEFAULT_ASSISTANT_NAME, rng.choice(systems)), IDENTITY)
-        return [*asked, *passed_on, *identity, *writing_examples(self._pool, WRITING, rng)]
+        general = rng.sample(self._general, counts.general)
+        passed_on = [Replay(one, "").example(rng.choice(systems), passed_on=True) for one in general]
+        identity = rng.sample(identity_examples(DEFAULT_ASSISTANT_NAME, rng.choice(systems)), counts.identity)
+        return [*asked, *passed_on, *identity, *writing_examples(self._pool, counts.writing, rng)]
 
 
 class Primer:
@@ -125,17 +143,21 @@ def prime(
     slots: int = SLOTS,
     own_prompts: int = OWN_PROMPTS,
     start: Path | None = None,
+    lesson: str = "whole",
 ) -> dict[str, Any]:
-    """Makes a primer, or goes on with the one in `start`, and writes it to `out`; returns what it was made with and how it does on the items kept out."""
+    """Makes a primer in `out`, or goes on with the one in `start`; returns what it was made with and how it does on items kept out."""
     out.mkdir(parents=True, exist_ok=True)
     general = [*REPLAY, *REQUESTS, *REQUESTS, *self_prompts(base, own_prompts)]
     pool, kept_out = split(prepared)
     primer, log = Primer(base, recipe, slots, start), []
-    for step, share, packs in _timed(Steps(base.tokenizer, pool, general, recipe.max_seq_tokens, slots), minutes * 60, workers):
-        loss = primer.step(packs, RATE * _rate(share))
-        if step % 100 == 0:
+    learned = LESSONS[lesson]
+    steps = Steps(base.tokenizer, pool, general, learned, recipe.max_seq_tokens, slots)
+    for step, share, packs in _timed(steps, minutes * 60, workers):
+        loss = primer.step(packs, learned.rate * _rate(share))
+        if step % LOGGED == 0:
             log.append((step, round(share, 3), round(float(loss), 4)))
             print(*log[-1], flush=True)
+            primer.save(out)  # what a run that is cut off leaves
     primer.save(out)
     made = {
         "reads_notes": True,
@@ -143,7 +165,9 @@ def prime(
         "rank": recipe.rank,
         "items": len(pool),
         "minutes": minutes,
-        "went_on": start is not None,
+        "device": base.device,
+        "lesson": lesson,
+        "went_on_with": json.loads((start / "primer.json").read_text(encoding="utf-8")) if start else None,
         "log": log,
         "kept_out": measure(base, out, kept_out),
     }
@@ -154,12 +178,12 @@ def prime(
 def measure(base: LoadedBase, folder: Path, items: Sequence[Item]) -> dict[str, float]:
     """Shares of right replies on `items`, by what is asked of the primer; general: of the gate's questions, those passed on."""
     rng = random.Random(1)
-    read = verifying_examples(items, MEASURED, rng)
+    read = verifying_examples(items, MEASURED[base.device], rng)
     replies = raw_replies(base, folder, [prompt(base, _asked(one)) + begun(one.note) for one in read], MAX_REPLY_TOKENS)
     right: dict[str, list[bool]] = {}
     for one, reply in zip(read, replies, strict=True):
         right.setdefault(f"read, {one.kind}", []).append(_right(one, reply))
-    in_prompt = context_examples(items, MEASURED, rng)
+    in_prompt = context_examples(items, MEASURED[base.device], rng)
     replies = raw_replies(base, folder, [prompt(base, _asked(one)) for one in in_prompt], MAX_REPLY_TOKENS)
     for one, reply in zip(in_prompt, replies, strict=True):
         right.setdefault(f"in the prompt, {one.kind}", []).append(_right(one, spoken(reply)))
@@ -234,7 +258,10 @@ def command(
     recipe: Annotated[str, typer.Option()] = "default",
     minutes: Annotated[float, typer.Option(min=0.1)] = 9.0,
     workers: Annotated[int, typer.Option(min=0, help="processes that make up users")] = 0,
+    slots: Annotated[int, typer.Option(min=1, help="packs of examples in a step")] = SLOTS,
     start: Annotated[Path | None, typer.Option(help="a primer to go on with, instead of beginning anew")] = None,
+    lesson: Annotated[str, typer.Option(help="whole, or reading: mostly to answer from notes")] = "whole",
+    own_prompts: Annotated[int, typer.Option(min=0, help="general prompts that the base writes itself, beside ours")] = OWN_PROMPTS,
     ref: Annotated[str, typer.Option(help="the name that adapters give their base")] = "base/bundled",
 ) -> None:
     """Makes the primer of a base model, on a GPU in minutes."""
@@ -246,5 +273,6 @@ def command(
             tasks = Path(scratch) / "tasks.json"
             prepare(tasks)
         prepared, _ = read(tasks)
-    made = prime(load(model, ref=ref), prepared, RECIPES[recipe], out, minutes, workers, start=start)
+    base = load(model, ref=ref, dtype="bfloat16")
+    made = prime(base, prepared, RECIPES[recipe], out, minutes, workers, slots, own_prompts, start, lesson)
     typer.echo(json.dumps(made["kept_out"]))

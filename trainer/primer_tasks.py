@@ -307,7 +307,7 @@ def context_examples(
             if rng.random() < 0.7
             else _never_told(bare, rng.choice(other.asked)[0], [], rng),
         ]
-    return examples[:count]
+    return rng.sample(examples, count)
 
 
 def writing_examples(pool: Sequence[Item], count: int, rng: random.Random) -> list[Example]:
@@ -316,31 +316,44 @@ def writing_examples(pool: Sequence[Item], count: int, rng: random.Random) -> li
 
 
 def verifying_examples(pool: Sequence[Item], count: int, rng: random.Random, assistant_name: str = "Hippo") -> list[Example]:
-    """A question after which a note stands already: whether it answers the question is all there is to learn.
+    """A question after which a note stands already: whether it answers the question, and what of it, is all there is to learn.
 
     In half of them it does. In the others it is about the same thing and does not, answers another question about a
-    person of whom several facts are known, or is the nearest of a few others' notes.
+    person of whom several facts are known, or is the nearest of a few others' notes. Half of the notes hold several facts:
+    of one person, older and newer ones of which the newest counts, or a stranger's beside it.
     """
     system = system_prompt(assistant_name, [])
-    groups = [item for item in pool if item.grouped and item.told]
+    groups = [item for item in pool if item.grouped and item.told] or pool
+    changed = [item for item in pool if not item.grouped and len(item.recalled) > 1] or pool
     examples: list[Example] = []
     while len(examples) < count:
-        own, again, more, near, nearer, *others = deal(pool, 5 + 6, rng)
+        own, again, near, *others = deal([item for item in pool if not item.grouped] or pool, 3 + 6, rng)
+        group, person, new, newer = (rng.choice(items) for items in (groups, groups, changed, changed))
         stranger = _never_told(system, rng.choice(own.asked)[0], [one for item in others for one in item.recalled], rng)
         examples += [
-            _asked_by_people(system, own, rng),
-            _near_by(system, near, rng.choice(near.not_told), rng),
-            _asked_by_people(system, again, rng),
-            _near_by(system, nearer, rng.choice(nearer.near if nearer.near and rng.random() < 0.2 else nearer.not_told), rng),
-            _asked_by_people(system, more, rng) if rng.random() < 0.5 else _asked_by_rule(system, more, rng),
-            _of_another_fact(system, rng.choice(groups), rng) if groups and rng.random() < 0.5 else stranger,
+            _beside(_asked_by_people(system, own, rng), others[0], rng),
+            _beside(_near_by(system, near, rng.choice(near.not_told), rng), others[1], rng),
+            _asked_by_people(system, group, rng),
+            _of_another_fact(system, person, rng) if len(person.recalled) > 1 and rng.random() < 0.7 else stranger,
+            _asked_by_people(system, new, rng) if rng.random() < 0.5 else _asked_by_rule(system, rng.choice([again, group]), rng),
+            _near_by(system, rng.choice([newer, group]), rng.choice(newer.not_told), rng)
+            if rng.random() < 0.3
+            else _beside(_near_by(system, again, rng.choice([*again.not_told, *again.near[:1]]), rng), others[2], rng),
         ]
-    return [replace(one, learn="reply") for one in examples[:count]]
+    return [replace(one, learn="reply") for one in rng.sample(examples, count)]
+
+
+def _beside(one: Example, stranger: Item, rng: random.Random) -> Example:
+    """At times with a note before or after its own that has nothing to do with it."""
+    if rng.random() > 0.3:
+        return one
+    notes = [one.note, stranger.recalled[-1]]
+    rng.shuffle(notes)
+    return replace(one, note=" ".join(notes))
 
 
 def _asked_by_people(system: str, item: Item, rng: random.Random) -> Example:
-    at = rng.randrange(len(item.asked))
-    question, said = item.asked[at]
+    question, said = rng.choice(item.asked)
     if not item.grouped:  # the newest of one or two is asked about
         return Example(system, question, said, "recall", " ".join(item.recalled))
     by = nearest(f"{question} {said}", item.recalled, rng)
