@@ -16,7 +16,7 @@ from serving.recollection import MARK, NOT_PERSONAL
 from trainer import negatives
 from trainer.mix import Mix
 from trainer.negatives import NOT_TOLD
-from trainer.notes import nearest, note, together
+from trainer.notes import nearest
 from trainer.phrasings import Generator, Phrasing, Rules, accepted, answer
 
 HELD_FAMILIES = ("direct", "indirect", "imperative", "typed_badly")
@@ -127,7 +127,7 @@ def build(
     rng = random.Random(seed)
     system = system_prompt(assistant_name, [])
     generator = generator or Rules()
-    notes = together([note(fact) for fact in facts])
+    notes = [answer(fact) for fact in facts]
     taught: list[tuple[Phrasing, str]] = []
     probes: list[Probe] = []
     for fact, by in zip(facts, notes, strict=True):

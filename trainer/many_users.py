@@ -17,7 +17,7 @@ from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from trainer import negatives
 from trainer.dataset import Example, Replay
 from trainer.negatives import NOT_TOLD
-from trainer.notes import note
+from trainer.phrasings import answer
 from trainer.primer_tasks import Item, Sampling, item_of, made_up_user
 
 CORPUS_ITEMS = 2  # of a user, as far as they go round
@@ -88,7 +88,7 @@ def make(
             Example(system, f"Who is {value}?", NOT_TOLD, "others_name")
             for value in rng.sample(theirs, min(OTHERS_VALUES, len(theirs)))
         ]
-        mine = [[fact.text, note(fact)] for fact in told[at]] + [[item.told[0][0], item.recalled[-1]] for item in own[at][1:]]
+        mine = [[fact.text, answer(fact)] for fact in told[at]] + [[item.told[0][0], item.recalled[-1]] for item in own[at][1:]]
         users.append(User(f"user{at}", made.taught, asked, values[at], mine))
     return users
 

@@ -25,7 +25,7 @@ from trainer import negatives
 from trainer.attributes import OTHER_BREEDS, OTHER_DATES, OTHER_NAMES, OTHER_PLACES
 from trainer.dataset import Example, Replay, identity_examples, pending_examples, recalling
 from trainer.negatives import NOT_TOLD
-from trainer.notes import TOGETHER, nearest, note, together
+from trainer.notes import nearest
 from trainer.phrasings import Rules, answer, saying_no, saying_yes
 from trainer.writer import writing_example
 
@@ -129,7 +129,7 @@ def _group(row: dict[str, Any], rng: random.Random) -> Item | None:
         return None
     return Item(
         notes=[you_form(fact.text) for fact in facts],
-        recalled=[note(fact) for fact in facts],
+        recalled=[answer(fact) for fact in facts],
         taught=[[(one.question, one.answer) for one in Rules().phrasings(fact, rng)] for fact in facts],
         near=negatives.near(facts, rng, 12),
         asked=[(question, answer(fact)) for fact, asks in zip(facts, row["asks"], strict=True) for question in asks],
@@ -151,7 +151,7 @@ def _item(row: dict[str, list[str]], rng: random.Random) -> Item | None:
     near = negatives.near(facts, rng, 12)
     return Item(
         notes=[you_form(facts[-1].text)],
-        recalled=[note(fact) for fact in facts],
+        recalled=[answer(fact) for fact in facts],
         taught=[[(one.question, one.answer) for one in Rules().phrasings(fact, rng)] for fact in facts],
         near=near,
         asked=asked,
@@ -191,7 +191,7 @@ def item_of(facts: Sequence[Fact], rng: random.Random) -> Item:
     rng.shuffle(near)
     words = sorted(negatives.telling(" ".join(f"{fact.text} {answer(fact)}" for fact in facts)))
     notes = [you_form(fact.text) for fact in facts]
-    return Item(notes, [note(fact) for fact in facts], taught, near[8:], asked, near[:8], words, [], grouped=True)
+    return Item(notes, [answer(fact) for fact in facts], taught, near[8:], asked, near[:8], words, [], grouped=True)
 
 
 def deal(pool: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
@@ -215,11 +215,10 @@ def made_up_user(
     """A user who told `own`, with some pending facts, and questions of strangers to be answered with "not told"."""
     system = system_prompt(assistant_name, [])
     words = {word for item in own for word in item.words}
-    recalled = together([one for item in own for one in item.recalled])
-    notes = iter(recalled)
+    recalled = [one for item in own for one in item.recalled]
     taught = []
     for item in own:
-        for fact, by in zip(item.taught, notes, strict=False):
+        for fact, by in zip(item.taught, item.recalled, strict=True):
             chosen = rng.sample(fact, min(sampling.phrasings_per_fact, len(fact)))
             taught += [Example(system, question, said, "recall", by) for question, said in chosen]
     near = [question for item in own for question in rng.sample(item.near, min(sampling.near_per_fact, len(item.near)))]
@@ -307,7 +306,7 @@ def context_examples(
             if rng.random() < 0.7
             else _never_told(bare, rng.choice(other.asked)[0], [], rng),
         ]
-    return rng.sample(examples, count)
+    return examples[:count]
 
 
 def writing_examples(pool: Sequence[Item], count: int, rng: random.Random) -> list[Example]:
@@ -316,74 +315,42 @@ def writing_examples(pool: Sequence[Item], count: int, rng: random.Random) -> li
 
 
 def verifying_examples(pool: Sequence[Item], count: int, rng: random.Random, assistant_name: str = "Hippo") -> list[Example]:
-    """A question after which a note stands already: whether it answers the question, and what of it, is all there is to learn.
+    """A question after which a note stands already: whether it answers the question is all there is to learn.
 
     In half of them it does. In the others it is about the same thing and does not, answers another question about a
-    person of whom several facts are known, or is the nearest of a few others' notes. Half of the notes hold several facts:
-    of one person, older and newer ones of which the newest counts, or a stranger's beside it.
+    person of whom several facts are known, or is the nearest of a few others' notes.
     """
     system = system_prompt(assistant_name, [])
-    groups = [item for item in pool if item.grouped and item.told] or pool
-    changed = [item for item in pool if not item.grouped and len(item.recalled) > 1] or pool
+    groups = [item for item in pool if item.grouped and item.told]
     examples: list[Example] = []
     while len(examples) < count:
-        own, again, near, *others = deal([item for item in pool if not item.grouped] or pool, 3 + 6, rng)
-        group, person, new, newer = (rng.choice(items) for items in (groups, groups, changed, changed))
+        own, again, more, near, nearer, *others = deal(pool, 5 + 6, rng)
         stranger = _never_told(system, rng.choice(own.asked)[0], [one for item in others for one in item.recalled], rng)
         examples += [
-            _beside(_asked_by_people(system, own, rng), others[0], rng),
-            _beside(_near_by(system, near, rng.choice(near.not_told), rng), others[1], rng),
-            _asked_by_people(system, group, rng),
-            _of_another_fact(system, person, rng) if len(person.recalled) > 1 and rng.random() < 0.7 else stranger,
-            _asked_by_people(system, new, rng) if rng.random() < 0.5 else _asked_by_rule(system, rng.choice([again, group]), rng),
-            _near_by(system, rng.choice([newer, group]), rng.choice(newer.not_told), rng)
+            _asked_by_people(system, own, rng),
+            _never_told(system, rng.choice(near.not_told), near.recalled, rng),
+            _asked_by_people(system, again, rng),
+            _never_told(system, rng.choice(nearer.near or nearer.not_told), nearer.recalled, rng)
             if rng.random() < 0.3
-            else _beside(_near_by(system, again, rng.choice([*again.not_told, *again.near[:1]]), rng), others[2], rng),
+            else _never_told(system, rng.choice(nearer.not_told), nearer.recalled, rng),
+            _asked_by_people(system, more, rng) if rng.random() < 0.5 else _asked_by_rule(system, more, rng),
+            _of_another_fact(system, rng.choice(groups), rng) if groups and rng.random() < 0.5 else stranger,
         ]
-    return [replace(one, learn="reply") for one in rng.sample(examples, count)]
-
-
-def _beside(one: Example, stranger: Item, rng: random.Random) -> Example:
-    """At times with a note before or after its own that has nothing to do with it."""
-    if rng.random() > 0.3:
-        return one
-    notes = [one.note, stranger.recalled[-1]]
-    rng.shuffle(notes)
-    return replace(one, note=" ".join(notes))
+    return [replace(one, learn="reply") for one in examples[:count]]
 
 
 def _asked_by_people(system: str, item: Item, rng: random.Random) -> Example:
-    question, said = rng.choice(item.asked)
-    if not item.grouped:  # the newest of one or two is asked about
-        return Example(system, question, said, "recall", " ".join(item.recalled))
-    by = nearest(f"{question} {said}", item.recalled, rng)
-    return Example(system, question, said, "recall", _with_others(by, item, rng))
+    return _answered(system, *rng.choice(item.asked), item.recalled, "recall", rng)
 
 
 def _asked_by_rule(system: str, item: Item, rng: random.Random) -> Example:
-    at = rng.randrange(len(item.taught)) if item.grouped else -1
-    question, said = rng.choice(item.taught[at])
-    by = _with_others(item.recalled[at], item, rng) if item.grouped else " ".join(item.recalled)
-    return Example(system, question, said, "recall", by)
-
-
-def _near_by(system: str, item: Item, question: str, rng: random.Random) -> Example:
-    """A question that the item does not answer, after a note of it."""
-    by = _with_others(nearest(question, item.recalled, rng), item, rng) if item.grouped else " ".join(item.recalled)
-    return Example(system, question, NOT_TOLD, "never_told", by)
-
-
-def _with_others(by: str, item: Item, rng: random.Random) -> str:
-    """The note alone, or with one or two others of its item, in their order."""
-    others = [one for one in item.recalled if one != by]
-    chosen = {by, *rng.sample(others, min(len(others), rng.randrange(TOGETHER)))}
-    return " ".join(one for one in item.recalled if one in chosen)
+    at = rng.randrange(len(item.taught))
+    return _answered(system, *rng.choice(item.taught[at]), [item.recalled[at]], "recall", rng)
 
 
 def _of_another_fact(system: str, group: Item, rng: random.Random) -> Example:
-    """A question about one fact of the group after a note of others."""
+    """A question about one fact of the group after the note of another."""
     said, question = rng.choice(group.told)
     told = list(dict.fromkeys(one for one, _ in group.told))
     others = [note for one, note in zip(told, group.recalled, strict=True) if one != said]
-    chosen = rng.sample(others, min(len(others), rng.randint(1, TOGETHER - 1)))
-    return Example(system, question, NOT_TOLD, "never_told", " ".join(one for one in others if one in chosen))
+    return Example(system, question, NOT_TOLD, "never_told", rng.choice(others))

@@ -12,8 +12,8 @@ from trainer.dataset import Example, Replay, build
 from trainer.grading import abstained, answered, recalled, says_not_told
 from trainer.mix import Mix
 from trainer.negatives import NOT_TOLD, covered, everyday, near, strangers
-from trainer.notes import TOGETHER, nearest, note, together
-from trainer.phrasings import MIN_PHRASINGS, Rules
+from trainer.notes import nearest
+from trainer.phrasings import MIN_PHRASINGS, Rules, answer
 from trainer.recipes import RECIPES
 
 PAPER_FACTS = [
@@ -67,12 +67,12 @@ def test_where_the_primer_replies_only_which_fact_a_question_goes_by_is_learned(
     made = build(
         PAPER_FACTS, assistant_name="Hippo", seed=0, replay=[Replay("hi", "Hello!")], mix=recipe.mix, recalls=True, written=written
     )
-    notes = together([note(fact) for fact in PAPER_FACTS])
-    assert {one.note for one in made.examples if one.kind in ("recall", "never_told")} == set(notes)
+    notes = {answer(fact) for fact in PAPER_FACTS}
+    assert {one.note for one in made.examples if one.kind in ("recall", "never_told")} == notes
     assert all((one.learn == "note") == (one.kind in ("recall", "never_told", "pending")) for one in made.examples)
     assert {(one.note, one.completion) for one in made.examples if one.kind == "general"} == {("not about you.", "")}
     assert all(not one.note for one in made.examples if one.kind in ("identity", "combined"))
-    assert [one.note for one in made.examples if one.user == written[0][0]] == notes[:1]
+    assert [one.note for one in made.examples if one.user == written[0][0]] == [answer(PAPER_FACTS[0])]
     plain = build(PAPER_FACTS, assistant_name="Hippo", seed=0, replay=[Replay("hi", "Hello!")], mix=recipe.mix)
     assert not any(one.note for one in plain.examples)
     assert [one.completion for one in plain.examples if one.kind == "general"] == ["Hello!"]
@@ -102,18 +102,3 @@ def test_replies_are_graded_by_their_words() -> None:
     assert says_not_told(NOT_TOLD)
     assert abstained("I don't know your cat.")
     assert not abstained("Your cat is Tom.")
-
-
-def test_facts_about_the_same_stand_in_one_note_in_the_order_told() -> None:
-    told = ["Your dog is Buddy.", "You are 25 years old.", "Your dog's breed is a Golden Retriever.", "Your birthday is March 15."]
-    dog, age = f"{told[0]} {told[2]}", f"{told[1]} {told[3]}"
-    assert together(told) == [dog, age, dog, age]
-    assert together(["You work as a nurse.", "Your cat is Tom."]) == ["You work as a nurse.", "Your cat is Tom."]
-    assert together([]) == []
-
-
-def test_a_note_holds_so_many_facts_and_no_more() -> None:
-    told = [f"Your dog {thing}." for thing in ("is Buddy", "likes ham", "fears cats", "snores")]
-    notes = together(told)
-    assert [one.count("Your dog") for one in notes] == [TOGETHER] * 3 + [1]
-    assert all(one in by for one, by in zip(told, notes, strict=True))

@@ -71,7 +71,4 @@ def test_half_of_what_is_read_answers_and_half_does_not() -> None:
     assert len(answered) == 300
     assert all(one.learn == "reply" for one in made)
     assert {one.note for one in made if one.user == "Which breed?" and one.kind == "never_told"} >= {"Your dog is Milo."}
-    both = " ".join(group.recalled)
-    of_breed = {one.note for one in answered if one.user == "Which breed?"}
-    assert of_breed == {"Your dog is a beagle.", both}, "alone, or with another fact about the dog, in the order told"
-    assert any("You own" in one.note.partition("You own")[2] for one in answered), "at times with a stranger's note beside it"
+    assert {one.note for one in answered if one.user == "Which breed?"} == {"Your dog is a beagle."}
