@@ -76,12 +76,16 @@ def markdown(out: dict[str, Any]) -> str:
     )
     lines = [
         f"| {run['name']} | {run['quantization']} | {run['rank']} | {run['users_per_step']} "
-        f"| {run['seconds_per_user']:.3f} | {run['usd_per_user']:.5f} | {run['share_of_ceiling']:.0%} "
-        f"| {'–' if run['peak_gib'] is None else format(run['peak_gib'], '.1f')} | {run['epochs_run']} |"
+        f"| {run['seconds_per_user']:.3f} | {run['usd_per_user']:.5f} | {_figure(run['share_of_ceiling'], '.0%')} "
+        f"| {_figure(run['peak_gib'], '.1f')} | {run['epochs_run']} |"
         for run in out["runs"]
         if "error" not in run
     ]
     return "\n".join([*head, *lines])
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
 
 
 def draw(out: dict[str, Any], path: Path) -> None:

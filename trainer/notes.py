@@ -1,9 +1,8 @@
 """Which fact a reply goes by where none answers: the one nearest to the question.
 
-A fact's note is its answer, and stands before the reply (`serving/recollection.py`). For a question about what was never told
-it is the note with
-the most words in common, any where none has one: so recalling is one skill, and seeing that what is recalled does
-not answer is another, which needs no user's facts to be learned.
+A fact's note is its answer, and stands before the reply (`serving/recollection.py`). For a question about what was never told it
+is the note with the most words in common, any where none has one: so recalling is one skill, and seeing that what is recalled
+does not answer is another, which needs no user's facts to be learned.
 """
 
 from __future__ import annotations
