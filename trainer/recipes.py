@@ -57,13 +57,13 @@ DEFAULT = replace(
     mix=Mix(
         phrasings_per_fact=45,
         written_per_fact=30,
-        near_per_fact=16,
-        far=24,
-        strangers=36,
+        near_per_fact=12,
+        far=20,
+        strangers=30,
         everyday=2,
         pending=8,
         identity=4,
-        replay=90,
+        replay=60,
         typed_badly=0.4,
     ),
 )
