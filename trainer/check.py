@@ -15,7 +15,7 @@ from trainer.base import LoadedBase
 from trainer.dataset import Probe
 from trainer.gate import Scores
 from trainer.general_prompts import GATE
-from trainer.generate import generate
+from trainer.generate import PASSED_ON, generate
 from trainer.grading import holds, recalled, says_not_told
 
 MAX_REPLY_TOKENS = 40
@@ -27,15 +27,22 @@ Generate = Callable[[list[Conversation]], list[str]]
 def ask(
     base: LoadedBase, folder: Path | None, probes: Sequence[Probe], assistant_name: str, general_base: Sequence[bool]
 ) -> tuple[Scores, list[tuple[str, str, bool]]]:
-    """Scores of the adapter in `folder` (None: the bare base), and every (question, reply, right)."""
+    """Scores of the adapter in `folder` (None: the bare base), and every (question, reply, right).
+
+    `general_base`: what the base gets right, which counts where the adapter passes a general question on.
+    """
     system = system_prompt(assistant_name, [])
     questions = [probe.question for probe in probes] + [question for question, _ in GATE[: len(general_base)]]
-    replies = generate(base, folder, [_conversation(system, question) for question in questions], MAX_REPLY_TOKENS)
+    conversations = [_conversation(system, question) for question in questions]
+    replies = generate(base, folder, conversations, MAX_REPLY_TOKENS, ask_base=False)
     right = [
         says_not_told(reply) if probe.expects == "never_told" else recalled(reply, probe.accept, probe.reject)
         for probe, reply in zip(probes, replies, strict=False)
     ]
-    general = [_general_right(reply, answers) for reply, (_, answers) in zip(replies[len(probes) :], GATE, strict=False)]
+    general = [
+        of_base if reply == PASSED_ON else _general_right(reply, answers)
+        for reply, (_, answers), of_base in zip(replies[len(probes) :], GATE, general_base, strict=False)
+    ]
     told = [ok for ok, probe in zip(right, probes, strict=True) if probe.expects == "recall"]
     never = [ok for ok, probe in zip(right, probes, strict=True) if probe.expects == "never_told"]
     scores = Scores(

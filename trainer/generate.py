@@ -17,7 +17,8 @@ from serving.recollection import MARK, begun, for_base, noted, passes_on, spoken
 from trainer.base import LoadedBase
 
 Conversation = list[dict[str, str]]
-BATCH_SIZE = {"cpu": 64, "cuda": 256}  # a 7B base's check must fit beside the model server
+BATCH_SIZE = {"cpu": 16, "cuda": 256}  # a 7B base's check must fit beside the model server
+PASSED_ON = "(passed on to the base)"
 DRAWN_AT_ONCE = {"cpu": 128, "cuda": 1024}
 DRAWN_FROM = 50  # the likeliest tokens: sorting all of them, as top-p does, takes longer than computing them on a CPU
 
@@ -28,24 +29,31 @@ def generate(
     conversations: Sequence[Conversation],
     max_new_tokens: int,
     on_batch: Callable[[int], None] | None = None,
+    ask_base: bool = True,
 ) -> list[str]:
     """One reply a conversation, in order. `folder`: a PEFT adapter to answer with; the base is left as it was.
 
-    `on_batch` is called with the number of replies each batch gave.
+    `on_batch` is called with the number of replies each batch gave. Without `ask_base`, `PASSED_ON` stands where the base would reply.
     """
     reader = primers.find(base.ref, base.path)
     memory = folder is not None and reader is not None and folder != reader
     raw = raw_replies(base, folder, [prompt(base, one) for one in conversations], max_new_tokens, on_batch, to_note=memory)
-    return raw if folder is None else settled(base, conversations, raw, max_new_tokens, reader if memory else None)
+    return raw if folder is None else settled(base, conversations, raw, max_new_tokens, reader if memory else None, ask_base)
 
 
 def settled(
-    base: LoadedBase, conversations: Sequence[Conversation], raw: Sequence[str], max_new_tokens: int, reader: Path | None
+    base: LoadedBase,
+    conversations: Sequence[Conversation],
+    raw: Sequence[str],
+    max_new_tokens: int,
+    reader: Path | None,
+    ask_base: bool = True,
 ) -> list[str]:
     """What people read of adapters' raw replies: the `reader`'s after a note, the base's where it is to answer."""
     replies = [spoken(one) for one in raw]
     passed = [at for at, one in enumerate(raw) if passes_on(one)]
-    of_base = generate(base, None, [for_base(conversations[at]) for at in passed], max_new_tokens)
+    asked = [for_base(conversations[at]) for at in passed]
+    of_base = generate(base, None, asked, max_new_tokens) if ask_base else [PASSED_ON] * len(asked)
     notes = [(at, note) for at, one in enumerate(raw) if at not in passed and reader and (note := noted(one))]
     texts = [prompt(base, conversations[at]) + begun(note) for at, note in notes]
     read = raw_replies(base, reader, texts, max_new_tokens) if texts else []

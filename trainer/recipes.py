@@ -56,14 +56,14 @@ DEFAULT = replace(
     from_primer=True,
     mix=Mix(
         phrasings_per_fact=45,
-        written_per_fact=30,
+        written_per_fact=24,
         near_per_fact=12,
         far=20,
         strangers=30,
         everyday=2,
         pending=8,
         identity=4,
-        replay=60,
+        replay=50,
         typed_badly=0.4,
     ),
 )

@@ -91,9 +91,7 @@ class StackedModel:
         mask = attention.mask
         if rows is not None:
             query, mask, hidden = _at(query, rows, 2), _at(mask, rows, 2), _at(hidden, rows, 1)
-        mixed = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, scale=layer.self_attn.scaling
-        )
+        mixed = _attend(query, key, value, mask, layer.self_attn.scaling)
         (attended,) = self._project(groups, "o", mixed.transpose(1, 2).flatten(2))
         hidden, normed = self._norm(layer.post_attention_layernorm, hidden, attended)
         (out,) = self._project(groups, "down", self._ops.swiglu(*self._project(groups, "gate_up", normed)))
@@ -176,6 +174,14 @@ def _d_input(group: Group, d_outs: tuple[Tensor, ...]) -> Tensor:
         total = flat @ weight if total is None else total.addmm_(flat, weight)
     assert total is not None
     return total.view(slots, length, -1)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """(S, heads, queries, head). torch's own kernel takes 2.5 times as long in bfloat16 on a CPU, at packs of 200 tokens."""
+    if query.dtype == torch.bfloat16 and query.device.type == "cpu":
+        scores = torch.add(mask, query @ key.transpose(-1, -2), alpha=scale)
+        return torch.softmax(scores, -1) @ value
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
 
 
 class _LabelLoss(torch.autograd.Function):
