@@ -96,12 +96,12 @@ def test_demo_holds_the_papers_conversation_for_real(tmp_path: Path, base_model:
     measured = json.loads(ended.stdout.splitlines()[-1])
     print(ended.stdout)  # shown when something below fails
 
-    # what the default recipe holds today (0.958, 1.0 and three under the base's own), with a question to spare
+    # what the default recipe holds today is all of it, and the base's own general answers; a question or two to spare
     assert measured["known_at_once"] == 1.0
     assert measured["recall"] >= 0.9
     assert measured["recall_asked"] >= 20
     assert measured["abstention"] >= 0.8
-    assert measured["general"] >= measured["general_base"] - 4 / measured["general_asked"]
+    assert measured["general"] >= measured["general_base"] - 1.5 / measured["general_asked"]
     assert 0 < measured["cost_usd"] < 0.05
     if os.cpu_count() == 2:
         assert measured["retrain_seconds"] <= 2 * RETRAIN_SECONDS  # other work on the cores counts double
