@@ -46,7 +46,7 @@ _PATTERNS = tuple(
         (r"my (?P<attribute>fav(?:ou?rite)? [\w' -]+?) (?:is|are) (?P<value>.+)", "", None),
         (r"(?P<value>.+?) (?:is|are) my (?P<attribute>fav(?:ou?rite)? [\w'-]+(?: [\w'-]+)?)", "", None),
         (rf"{_OWNER} (?:is|was) born (?:on|in) (?P<value>.+)", None, "birthday"),
-        (rf"{_OWNER} (?:is|'s|turned) (?P<value>\d{{1,3}})(?: years? old)?", None, "age"),
+        (rf"{_OWNER} (?:is|'s|turned)(?: now)? (?P<value>\d{{1,3}})(?: years? old)?(?: now| today)?", None, "age"),
         (rf"{_OWNER} (?:lives|is living|is based) (?:in|at|near) (?P<value>.+)", None, "home"),
         (rf"{_OWNER} works as (?P<value>.+)", None, "job"),
         (rf"{_OWNER}(?: is|'s) (?P<value>.+)", None, "is"),

@@ -1,8 +1,7 @@
 """A sentence the user wrote → facts (subject, attribute, value, and the sentence itself).
 
-`understand` reads what is told on purpose (/remember), `said_in_passing` finds facts in ordinary messages, `replaces`
-decides whether a newer fact is the new value of an older one. Not covered: questions about facts (the trainer's
-phrasings), and languages other than English.
+`understand` reads what is told on purpose (/remember), `said_in_passing` finds facts in ordinary messages. Not covered: whether a
+newer fact changes an older one (`fact_changes.py`), questions about facts (the trainer's phrasings), and languages other than English.
 """
 
 from __future__ import annotations
@@ -14,17 +13,13 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from runpy import run_path
-from typing import TYPE_CHECKING
 
 from bot.errors import NotAFact
-from bot.fact_patterns import MONTH, read_off
-from bot.fact_words import ONE_VALUED, PEOPLE, PETS
+from bot.fact_patterns import read_off
+from bot.fact_words import PEOPLE, PETS
 from bot.language import is_question, opens_like_question, parse, sentences, statement, tidy, without_lead_in, you_form
 
-if TYPE_CHECKING:
-    from spacy.tokens import Token
-
-__all__ = ["Fact", "FollowUp", "follow_up", "replaces", "said_in_passing", "understand", "you_form"]
+__all__ = ["Fact", "FollowUp", "follow_up", "said_in_passing", "understand", "you_form"]
 
 MAX_FACT_CHARS = 600
 MAX_CLAUSE_WORDS = 7  # longer clauses of one sentence lean on each other too often to be parted
@@ -59,10 +54,6 @@ _SMALL_TALK = re.compile(
     re.IGNORECASE,
 )
 _FIRST_PERSON = re.compile(r"\b(?:i|i'm|i've|i'd|i'll|my|me|mine|we|our|us|we're|we've|myself)\b", re.IGNORECASE)
-_DAY = re.compile(
-    rf"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|\b{MONTH} \d|\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{MONTH}\b|\b\d+/\d+\b",
-    re.IGNORECASE,
-)
 
 
 def understand(text: str) -> list[Fact]:
@@ -116,14 +107,6 @@ def said_in_passing(text: str) -> list[Fact]:
     return found
 
 
-def replaces(new: Fact, old: Fact) -> bool:
-    """Whether `new` is the current value of what `old` told: the old one then is no longer true."""
-    if new.attribute and new.subject.casefold() == old.subject.casefold() and new.attribute == old.attribute:
-        single = new.attribute in ONE_VALUED or new.attribute.startswith("favorite")
-        return single and new.value.casefold() != old.value.casefold()
-    return _same_count_changed(new.text, old.text)
-
-
 _FOLLOW_UPS: tuple[tuple[Callable[[Fact], bool], str, str], ...] = (
     (lambda f: f.attribute == "name" and f.subject in ("dog", "cat", "horse", "puppy"), "What breed is {value}?", "my {subject}'s breed is {{answer}}"),
     (lambda f: f.attribute == "name" and f.subject in PETS, "How old is {value}?", "my {subject} is {{answer}} years old"),
@@ -158,7 +141,7 @@ def _structured(text: str) -> Fact:
 
 
 @lru_cache(maxsize=1)
-def _stop_words() -> tuple[frozenset[str], frozenset[str]]:
+def stop_words() -> tuple[frozenset[str], frozenset[str]]:
     """Function words of English, and those of other languages that are not also English ones."""
     english = _stop_words_of("en") | {"i", "im", "i'm", "name", "like", "love"}
     others = frozenset[str]().union(
@@ -181,7 +164,7 @@ def _is_english(text: str) -> bool:
     if sum(char.isascii() for char in letters) < 0.7 * len(letters):
         return False
     words = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", text.lower())
-    english, others = _stop_words()
+    english, others = stop_words()
     ours, theirs = sum(word in english for word in words), sum(word in others for word in words)
     return ours >= theirs
 
@@ -248,73 +231,3 @@ def _clauses(sentence: str) -> list[str]:
     if shared and " and " not in shared[1]:
         return [shared[1], f"I {shared[2]}"]
     return [sentence]
-
-
-def _same_count_changed(new: str, old: str) -> bool:
-    """ "I've read 12 books this year" and "just finished my 15th book this year": one thing counted, another number."""
-    if not (_MAY_COUNT.search(new) and _MAY_COUNT.search(old) and _stems(new) & _stems(old)):
-        return False  # without a parse, which takes milliseconds
-    if _DAY.search(new) and _DAY.search(old) and _DAY.findall(new) != _DAY.findall(old):
-        return False  # two occasions
-    counted_new, counted_old = _counts(statement(new)), _counts(statement(old))
-    shared = {unit for unit in counted_new if unit in counted_old and not counted_new[unit] & counted_old[unit]}
-    if not shared:
-        return False
-    mine, theirs = _content(new), _content(old)
-    common = (mine & theirs) - shared
-    smaller = min(len(mine - shared), len(theirs - shared))
-    return bool(common) and len(common) >= 0.5 * smaller
-
-
-def _counts(text: str) -> dict[str, set[str]]:
-    """What is counted, by lemma → the numbers it has: "4 projects" → {"project": {"4"}}, "$400" → {"$": {"400"}}."""
-    counted: dict[str, set[str]] = {}
-    for token in parse(text):
-        number = _as_number(token)
-        if token.lower_ in ("once", "twice", "thrice"):
-            counted.setdefault("time", set()).add(number)
-        elif number and token.i and token.nbor(-1).text in "$€£":
-            counted.setdefault("$", set()).add(number)
-        elif number and token.head.pos_ in ("NOUN", "PROPN"):
-            counted.setdefault(token.head.lemma_.lower(), set()).add(number)
-        elif token.lower_ in ("a", "an") and token.head.lemma_ in ("minute", "hour", "day", "week", "month", "year"):
-            counted.setdefault(token.head.lemma_, set()).add("1")
-    return counted
-
-
-_NUMBER_WORDS = {
-    word: str(at)
-    for words in (
-        "zero one two three four five six seven eight nine ten eleven twelve",
-        "zeroth first second third fourth fifth sixth seventh eighth ninth tenth",
-        "never once twice thrice",
-    )
-    for at, word in enumerate(words.split())
-}
-
-
-_MAY_COUNT = re.compile(
-    rf"\d|\b(?:{'|'.join(_NUMBER_WORDS)}|an? (?:\w+ ){{0,3}}(?:minute|hour|day|week|month|year))s?\b", re.IGNORECASE
-)
-
-
-def _stems(text: str) -> set[str]:
-    """First letters of the words that are not function words: texts that share none share no lemma."""
-    return {word[:3] for word in re.findall(r"[a-z]{3,}|\$", text.lower()) if word not in _stop_words()[0]}
-
-
-def _as_number(token: Token) -> str:
-    """Digits of a number, a number word or an ordinal; "" for anything else."""
-    word = token.lower_
-    if word in _NUMBER_WORDS:
-        return _NUMBER_WORDS[word]
-    digits = re.fullmatch(r"\$?(\d[\d,.:]*)(?:st|nd|rd|th|k)?", word)
-    return digits[1].replace(",", "") if digits else ""
-
-
-def _content(text: str) -> set[str]:
-    return {
-        token.lemma_.lower()
-        for token in parse(statement(text))
-        if token.pos_ in ("NOUN", "PROPN", "VERB", "ADJ") and not token.is_stop and not _as_number(token)
-    }

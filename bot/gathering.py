@@ -13,7 +13,8 @@ from dataclasses import asdict
 
 from bot import replies
 from bot.errors import BotError, NotAFact, NotNow
-from bot.facts import Fact, follow_up, replaces, said_in_passing, understand
+from bot.fact_changes import replaces
+from bot.facts import Fact, follow_up, said_in_passing, understand
 from bot.memory import Memory
 from bot.memory.records import Told, User
 from bot.replies import Button, Reply

@@ -7,7 +7,7 @@ import logging
 from bot import replies
 from bot.access import Window
 from bot.errors import NotFound, NotNow
-from bot.facts import replaces
+from bot.fact_changes import replaces
 from bot.memory import Memory
 from bot.memory.records import User
 from bot.replies import Button, Reply

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import NotAFact
-from bot.facts import Fact, replaces, understand
+from bot.fact_changes import replaces
+from bot.facts import Fact, understand
 
 
 @dataclass(frozen=True, slots=True)

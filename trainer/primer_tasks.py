@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import NotAFact
+from bot.fact_changes import replaces
 from bot.fact_words import PEOPLE, PETS
-from bot.facts import Fact, replaces, understand, you_form
+from bot.facts import Fact, understand, you_form
 from serving.prompts import system_prompt
 from trainer import negatives
 from trainer.attributes import OTHER_BREEDS, OTHER_DATES, OTHER_NAMES, OTHER_PLACES

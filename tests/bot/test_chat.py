@@ -12,7 +12,8 @@ from aiohttp import web
 
 from bot.chat import Chat, TooLong
 from bot.errors import BotError
-from bot.facts import Fact, replaces
+from bot.fact_changes import replaces
+from bot.facts import Fact
 from bot.memory import Memory
 from bot.memory.records import User
 from bot.settings import BotSettings

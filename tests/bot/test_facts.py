@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bot.errors import NotAFact
-from bot.facts import Fact, follow_up, replaces, said_in_passing, understand, you_form
+from bot.fact_changes import replaces
+from bot.facts import Fact, follow_up, said_in_passing, understand, you_form
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,23 @@ def test_newer_value_replaces_the_older_and_another_occasion_does_not() -> None:
     assert replaces(one("Just finished my 15th book this year!"), one("I've read 12 books this year."))
     assert not replaces(one("my cat is Tom"), one("my dog is Buddy"))
     assert not replaces(one("I run 10 km on Sundays"), one("I run 5 km on Mondays"))
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "changed"),
+    [
+        ("my swimming class got moved to Fridays", "my swimming class is on Thursdays", True),
+        ("the alarm code is 4711 now, they changed it", "the alarm code is 1234", True),
+        ("I'm not vegan any more, I eat fish now", "I've been vegan since school", False),  # too little in common to be sure
+        ("my dog sleeps on the couch now", "my dog loves ham and cheese", False),
+        ("I moved my piano to the kitchen", "I take piano lessons with Mr Bell on Mondays", False),
+        ("my sister is 31 now", "my sister has two sons", False),
+    ],
+)
+def test_statement_that_says_what_changed_replaces_what_it_changed(new: str, old: str, changed: bool) -> None:
+    (newer,), (older,) = understand(new), understand(old)
+    assert replaces(newer, older) == changed
+    assert not replaces(older, newer)
 
 
 def test_sentence_is_said_back_in_the_second_person() -> None:

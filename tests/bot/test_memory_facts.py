@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.facts import Fact, replaces
+from bot.fact_changes import replaces
+from bot.facts import Fact
 from bot.memory import Memory
 from bot.memory.records import StoredFact, User
 from serving.adapters import adapter_name

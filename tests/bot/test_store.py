@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from bot.facts import Fact, replaces
+from bot.fact_changes import replaces
+from bot.facts import Fact
 from bot.memory import Memory
 from bot.memory.migrations import migrations
 from serving.adapters import adapter_name
@@ -26,7 +27,8 @@ TABLES = {"users", "identities", "facts", "adapters", "jobs", "nights", "ledger"
 TELL_FOREVER = """
 import sys
 from pathlib import Path
-from bot.facts import Fact, replaces
+from bot.fact_changes import replaces
+from bot.facts import Fact
 from bot.memory import Memory
 memory = Memory.open(Path(sys.argv[1]))
 user = memory.user_for("terminal", "me")

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from bot.facts import replaces, understand
+from bot.fact_changes import replaces
+from bot.facts import understand
 from bot.memory import Memory
 from bot.memory.records import User
 from serving.base_model import BaseModel

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from bot import replies
-from bot.facts import Fact, replaces
+from bot.fact_changes import replaces
+from bot.facts import Fact
 from bot.memory import Memory
 from bot.memory.records import Job, User
 from serving.base_model import BaseModel

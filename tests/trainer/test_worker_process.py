@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.facts import Fact, replaces
+from bot.fact_changes import replaces
+from bot.facts import Fact
 from bot.memory import Memory
 from bot.memory.records import Job, User
 from tests.vllm_server import ROOT, environment
