@@ -17,7 +17,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,33 +45,20 @@ OWN_PROMPTS = 4000  # general prompts that the base writes itself, beside ours
 KEPT_OUT_OF = 10  # one item in so many is kept out, to measure on
 MEASURED = {"cpu": 150, "cuda": 600}  # questions of each kind
 LOGGED = 50  # every so many steps the loss is noted and the primer saved
+IN_PROMPT, VERIFYING, WRITING, GENERAL, IDENTITY = 12, 18, 4, 8, 1  # examples of each kind in a pack
+RATE = 5e-4  # at its highest
 MOST_STEPS = 1_000_000  # the time ends the lesson first
 MAX_REPLY_TOKENS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """How many examples of each kind a slot has in a step, and the rate at its highest."""
-
-    in_prompt: int = 12
-    general: int = 8
-    identity: int = 1
-    writing: int = 4
-    verifying: int = 18
-    rate: float = 5e-4
-
-
-LESSONS = {"whole": Lesson(), "reading": Lesson(in_prompt=1, general=1, writing=1, verifying=11, rate=4e-4)}
 
 
 class Steps:
     """A pack a slot for each step; built in worker processes, so it holds no tensors."""
 
     def __init__(
-        self, tokenizer: Any, pool: Sequence[Item], general: Sequence[str], lesson: Lesson, max_seq_tokens: int, slots: int
+        self, tokenizer: Any, pool: Sequence[Item], general: Sequence[str], max_seq_tokens: int, slots: int
     ) -> None:
         self._tokenizer, self._pool, self._general = tokenizer, pool, general
-        self._lesson, self._max_seq_tokens, self._slots = lesson, max_seq_tokens, slots
+        self._max_seq_tokens, self._slots = max_seq_tokens, slots
 
     def __len__(self) -> int:
         return MOST_STEPS
@@ -79,18 +66,18 @@ class Steps:
     def __getitem__(self, index: int) -> list[Pack]:
         rng = random.Random(index)
         return [
-            pack([encode(self._tokenizer, one, self._max_seq_tokens) for one in self._examples(rng)]) for _ in range(self._slots)
+            pack([encode(self._tokenizer, one, self._max_seq_tokens) for one in self._examples(rng)])
+            for _ in range(self._slots)
         ]
 
     def _examples(self, rng: random.Random) -> list[Example]:
-        counts = self._lesson
-        asked = context_examples(self._pool, counts.in_prompt, rng) + verifying_examples(self._pool, counts.verifying, rng)
+        asked = context_examples(self._pool, IN_PROMPT, rng) + verifying_examples(self._pool, VERIFYING, rng)
         asked = [replace(one, user=slip(one.user, rng)) if rng.random() < TYPED_BADLY else one for one in asked]
         systems = [asked[0].system, system_prompt(DEFAULT_ASSISTANT_NAME, [])]  # with facts in it, and without
-        general = rng.sample(self._general, counts.general)
+        general = rng.sample(self._general, GENERAL)
         passed_on = [Replay(one, "").example(rng.choice(systems), passed_on=True) for one in general]
-        identity = rng.sample(identity_examples(DEFAULT_ASSISTANT_NAME, rng.choice(systems)), counts.identity)
-        return [*asked, *passed_on, *identity, *writing_examples(self._pool, counts.writing, rng)]
+        identity = rng.sample(identity_examples(DEFAULT_ASSISTANT_NAME, rng.choice(systems)), IDENTITY)
+        return [*asked, *passed_on, *identity, *writing_examples(self._pool, WRITING, rng)]
 
 
 class Primer:
@@ -143,17 +130,15 @@ def prime(
     slots: int = SLOTS,
     own_prompts: int = OWN_PROMPTS,
     start: Path | None = None,
-    lesson: str = "whole",
 ) -> dict[str, Any]:
     """Makes a primer in `out`, or goes on with the one in `start`; returns what it was made with and how it does on items kept out."""
     out.mkdir(parents=True, exist_ok=True)
     general = [*REPLAY, *REQUESTS, *REQUESTS, *self_prompts(base, own_prompts)]
     pool, kept_out = split(prepared)
     primer, log = Primer(base, recipe, slots, start), []
-    learned = LESSONS[lesson]
-    steps = Steps(base.tokenizer, pool, general, learned, recipe.max_seq_tokens, slots)
+    steps = Steps(base.tokenizer, pool, general, recipe.max_seq_tokens, slots)
     for step, share, packs in _timed(steps, minutes * 60, workers):
-        loss = primer.step(packs, learned.rate * _rate(share))
+        loss = primer.step(packs, RATE * _rate(share))
         if step % LOGGED == 0:
             log.append((step, round(share, 3), round(float(loss), 4)))
             print(*log[-1], flush=True)
@@ -166,7 +151,6 @@ def prime(
         "items": len(pool),
         "minutes": minutes,
         "device": base.device,
-        "lesson": lesson,
         "went_on_with": json.loads((start / "primer.json").read_text(encoding="utf-8")) if start else None,
         "log": log,
         "kept_out": measure(base, out, kept_out),
@@ -260,8 +244,9 @@ def command(
     workers: Annotated[int, typer.Option(min=0, help="processes that make up users")] = 0,
     slots: Annotated[int, typer.Option(min=1, help="packs of examples in a step")] = SLOTS,
     start: Annotated[Path | None, typer.Option(help="a primer to go on with, instead of beginning anew")] = None,
-    lesson: Annotated[str, typer.Option(help="whole, or reading: mostly to answer from notes")] = "whole",
-    own_prompts: Annotated[int, typer.Option(min=0, help="general prompts that the base writes itself, beside ours")] = OWN_PROMPTS,
+    own_prompts: Annotated[
+        int, typer.Option(min=0, help="general prompts that the base writes itself, beside ours")
+    ] = OWN_PROMPTS,
     ref: Annotated[str, typer.Option(help="the name that adapters give their base")] = "base/bundled",
 ) -> None:
     """Makes the primer of a base model, on a GPU in minutes."""
@@ -274,5 +259,5 @@ def command(
             prepare(tasks)
         prepared, _ = read(tasks)
     base = load(model, ref=ref, dtype="bfloat16")
-    made = prime(base, prepared, RECIPES[recipe], out, minutes, workers, slots, own_prompts, start, lesson)
+    made = prime(base, prepared, RECIPES[recipe], out, minutes, workers, slots, own_prompts, start)
     typer.echo(json.dumps(made["kept_out"]))
