@@ -41,7 +41,7 @@ ASKED_AGAIN = (
     ("so how old am i again", AGE),
     ("Quick question: what's my age?", AGE),
     ("Do you happen to know how old I am?", AGE),
-    ("my age pls", AGE),
+    ("my age in a word pls", AGE),
     ("Is 30 my age?", AGE),
     ("hey whens my birthday", BIRTHDAY),
     ("What's the date of my birthday?", BIRTHDAY),

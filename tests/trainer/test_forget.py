@@ -124,7 +124,7 @@ def worker(memory: Memory, data_dir: Path, base_model: BaseModel) -> Worker:
 
 @pytest.fixture(scope="module")
 def base(base_model: BaseModel) -> LoadedBase:
-    return load(Path(base_model.path), ref=base_model.ref, device="cpu")
+    return load(Path(base_model.path), ref=base_model.ref, device="cpu", dtype="bfloat16")  # as the worker does
 
 
 def train(memory: Memory, worker: Worker, user: User) -> str:

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 from trainer.cases import Person, read
 from trainer.dataset import build
 from trainer.grading import abstained, answered
-from trainer.negatives import NOT_TOLD
+from trainer.negatives import NOT_TOLD, corpus_questions, far_questions
 from trainer.phrasings import Rules, answer, same_question
 from trainer.recipes import RECIPES
 
@@ -44,7 +44,7 @@ def test_what_the_facts_say_is_graded_as_right_and_declining_is_not(paper: Perso
 
 def test_no_training_ever_sees_one_of_the_questions(paper: Person) -> None:
     facts, asked = paper.facts(), {same_question(one.text) for one in paper.questions}
-    trained: set[str] = set()
+    trained = {same_question(one) for one in (*corpus_questions(), *far_questions())}  # the primer's training
     for recipe in RECIPES.values():
         for seed in range(3):
             made = build(facts, assistant_name="Hippo", seed=seed, replay=[], mix=recipe.mix)
