@@ -49,7 +49,7 @@ async def test_slow_reply_is_streamed_as_a_draft_and_ends_as_one_message(
     telegram_bot: OnTelegram, model: ModelServer, ann: Person
 ) -> None:
     model.answer = lambda *_: "one **two** three four five six seven eight nine ten"
-    model.seconds_per_piece = 0.2
+    model.seconds_per_piece = 0.4
     await telegram_bot.reply_to(ann, "count")
     drafts = telegram_bot.server.drafts[11]
     assert len(drafts) >= 3
