@@ -5,7 +5,8 @@
 Arms: `adapter` (trained, nothing in the prompt), `prompt` (the bare base with the same facts in its system prompt), `base`
 (the bare base), and `notes` (the primer with the facts in the prompt: what a user meets before the first training). General
 questions are dealt out over the users, so that each is asked once an arm. What is done is kept beside OUT (`OUT.work/`),
-and a run that was cut off goes on from there. Needs no server and no network.
+and a run that was cut off goes on from there. The base is in bfloat16, as the worker
+has it. Needs no server and no network.
 """
 
 from __future__ import annotations
@@ -286,9 +287,9 @@ def _run(
     questions = read_general(general) if general else []
     if model is None:
         found = prepare(ServingSettings())
-        base = load(Path(found.path), ref=found.ref, device=cast(Device, device))
+        base = load(Path(found.path), ref=found.ref, device=cast(Device, device), dtype="bfloat16")
     else:
-        base = load(model, ref=_ref(model), device=cast(Device, device))
+        base = load(model, ref=_ref(model), device=cast(Device, device), dtype="bfloat16")
     settings = [recipe, engine, seed, group_size, cross, limit, str(general), cases.read_text(encoding="utf-8")]
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
     work = out.with_name(f"{out.name}.work") / digest
