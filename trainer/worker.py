@@ -23,6 +23,7 @@ from typing import Any
 
 import httpx
 
+from bot.language import parse
 from bot.memory import Memory
 from bot.memory.records import Adapter, Job, StoredFact
 from serving import adapters as adapter_folders
@@ -103,6 +104,7 @@ class Worker:
 
     def run(self) -> None:
         """Works until stopped."""
+        self._get_ready()
         tidied = time.monotonic()
         while not self._stop.is_set():
             try:
@@ -115,6 +117,16 @@ class Worker:
             except sqlite3.OperationalError as error:  # disk full, or locked for longer than anyone should
                 log.error("the store cannot be used now: %s", error)
             self._stop.wait(self._settings.poll_seconds)
+
+    def _get_ready(self) -> None:
+        """On a CPU, where the base stays in memory anyway, it is loaded before the first job, and so is the parser."""
+        if pick_device(self._settings.device) != "cpu":
+            return
+        try:
+            parse("Ready.")
+            self._loaded([])
+        except Exception as error:  # noqa: BLE001 - the boundary: the first job tries again, and tells what is wrong
+            log.warning("not ready before the first job: %s", type(error).__name__)
 
     def work_once(self) -> int:
         """Claims and does one batch; returns how many jobs it had."""
