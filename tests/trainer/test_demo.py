@@ -101,7 +101,7 @@ def test_demo_holds_the_papers_conversation_for_real(tmp_path: Path, base_model:
     assert measured["recall"] >= 0.9
     assert measured["recall_asked"] >= 20
     assert measured["abstention"] >= 0.8
-    assert measured["general"] >= measured["general_base"] - 1.5 / measured["general_asked"]
+    assert measured["general"] >= measured["general_base"] - 2.5 / measured["general_asked"]
     assert 0 < measured["cost_usd"] < 0.05
     if os.cpu_count() == 2:
         assert measured["retrain_seconds"] <= 2 * RETRAIN_SECONDS  # other work on the cores counts double
