@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 SHARED = 0.5  # of the older statement's telling words, where the newer one says that something changed
 _SAYS_CHANGED = re.compile(
     r"\b(?:now|nowadays|these days|instead|no longer|any ?more|change[sd]?|moved|switched|swapped|upgraded|updated?|correction|"
-    r"actually|extended|pushed|postponed|rescheduled|relocated|renamed|down to|up to|went up|climbed|dropped|already|by now|latest|"
-    r"currently|at last|finally|turned out|gave up|quit|sold)\b",
+    r"extended|pushed|postponed|rescheduled|relocated|renamed|down to|up to|went up|climbed|dropped|by now|latest|"
+    r"turned out|gave up|quit|sold)\b",
     re.IGNORECASE,
 )
+_ONE_MORE = re.compile(r"\b(?:also|too|as well|another|second|both|besides)\b", re.IGNORECASE)
 _DAY = re.compile(
     rf"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|\b{MONTH} \d|\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{MONTH}\b|\b\d+/\d+\b",
     re.IGNORECASE,
@@ -40,6 +41,8 @@ def _said_to_have_changed(new: Fact, old: Fact) -> bool:
     """ "standup is 9:15" and "they pushed standup to 9:45": about the same, and the newer one says that something changed."""
     if not (_unread(new) and _unread(old) and _SAYS_CHANGED.search(new.text) and _stems(new.text) & _stems(old.text)):
         return False
+    if _ONE_MORE.search(new.text):
+        return False  # told beside the older one
     mine, theirs = _content(new.text), _content(old.text)
     common = mine & theirs
     things = _things(new.text) & _things(old.text) - PEOPLE - PETS  # of one person much can be true

@@ -88,7 +88,7 @@ def raw_replies(
 def continuations(
     base: LoadedBase, folder: Path | None, texts: Sequence[str], count: int, max_new_tokens: int, seed: int
 ) -> list[list[str]]:
-    """`count` ways, drawn at temperature 1, in which each text may go on; "" for one that has no end. `folder` as above."""
+    """`count` ways, drawn at temperature 1 from the likeliest tokens, in which each text may go on; "" for one that has no end. `folder` as above."""
     import torch
 
     torch.manual_seed(seed)

@@ -91,6 +91,8 @@ def test_newer_value_replaces_the_older_and_another_occasion_does_not() -> None:
         ("my dog sleeps on the couch now", "my dog loves ham and cheese", False),
         ("I moved my piano to the kitchen", "I take piano lessons with Mr Bell on Mondays", False),
         ("my sister is 31 now", "my sister has two sons", False),
+        ("I now also play tennis with Ann on Mondays", "I play tennis with Bob on Fridays", False),
+        ("I actually love jazz and blues", "I love jazz concerts", False),
     ],
 )
 def test_statement_that_says_what_changed_replaces_what_it_changed(new: str, old: str, changed: bool) -> None:

@@ -25,6 +25,7 @@ from trainer.lora_stack import LoraStack
 from trainer.recipes import Recipe
 from trainer.slot_dropout import SlotDropout
 from trainer.stacked import Options
+from trainer.stacked_model import _attend
 
 SIZES = (5, 9, 2, 7, 3, 12, 1, 6)
 
@@ -376,3 +377,17 @@ def test_on_the_bundled_model_a_stack_of_eight_equals_alone_and_peft(
         replies = [generate(base, folder, questions, 16) for folder in (users[number].folder, user.folder, peft_folder)]
         assert replies[0] == replies[1] == replies[2]
         assert replies[0] != generate(base, None, questions, 16), "it learned something"
+
+
+@pytest.mark.parametrize("length", [1, 7, 90])
+def test_a_cpus_attention_in_bfloat16_is_that_of_float32_within_its_rounding(length: int) -> None:
+    torch.manual_seed(0)
+    mask = torch.zeros(2, 1, length, length).masked_fill(torch.ones(length, length).triu(1).bool(), float("-inf"))
+    exact = [torch.randn(2, 3, length, 16).bfloat16().float().requires_grad_() for _ in range(3)]
+    rounded = [one.detach().bfloat16().requires_grad_() for one in exact]
+    wanted, made = _attend(*exact, mask, 0.25), _attend(*rounded, mask.bfloat16(), 0.25)
+    wanted.sum().backward()
+    made.float().sum().backward()
+    torch.testing.assert_close(made.float(), wanted, atol=3e-2, rtol=3e-2)
+    for one, other in zip(rounded, exact, strict=True):
+        torch.testing.assert_close(one.grad.float(), other.grad, atol=5e-2, rtol=5e-2)
