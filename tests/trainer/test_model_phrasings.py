@@ -21,7 +21,7 @@ from serving.base_model import BaseModel
 from serving.settings import ServingSettings
 from tests.bot.model_server import Answer
 from tests.bot.model_server import ModelServer as Loopback
-from tests.trainer.test_worker import Learning, learning  # noqa: F401 - a fixture
+from tests.trainer.worker.conftest import Learning, learning  # noqa: F401 - a fixture
 from tests.vllm_server import ModelServer, free_port
 from trainer.model_phrasings import (
     AUTO_MIN_PARAMETERS,
