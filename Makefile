@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 help:
 	@echo "make demo       the whole loop in this terminal: tell, ask, retrain, ask again, then chat"
-	@echo "make test       all tests (about 20 minutes on 2 cores)"
+	@echo "make test       all tests (about 24 minutes on 2 cores)"
 	@echo "make test-fast  the tests that take under five seconds each"
 	@echo "make up         model server, trainer and bot, as set in .env"
 	@echo "make lint       style, types, import directions"
