@@ -43,6 +43,7 @@ ELSEWHERE = {  # command → the module whose `command` it is
     "many": "many",
     "phrasings": "phrasings_report",
     "prime": "prime",
+    "vary": "vary",
 }
 
 console = Console(stderr=True, soft_wrap=True)

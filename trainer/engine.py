@@ -26,8 +26,8 @@ IGNORED_LABEL = -100  # what torch's cross entropy skips
 class UserExamples:
     """One user's share of a training run. `folder` receives the adapter; `seed` fixes initial weights and order.
 
-    Examples that are `Encoded` already are taken as they are. `start` is the folder of an adapter of the same rank and
-    layers whose weights this one begins with; None: PEFT's usual beginning (A random, B zero), from the user's seed.
+    Examples that are `Encoded` already are taken as they are. `start` is the folder of an adapter of at least the
+    same rank and layers that this one begins with; None: PEFT's usual beginning (A random, B zero), from the user's seed.
     """
 
     user_id: str

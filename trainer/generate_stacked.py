@@ -20,12 +20,12 @@ BATCH_SIZE = {"cpu": 16, "cuda": 1024}
 
 
 def generate_stacked(
-    base: LoadedBase, stack: LoraStack, asked: Sequence[Sequence[Conversation]], max_new_tokens: int
+    base: LoadedBase, stack: LoraStack, asked: Sequence[Sequence[Conversation]], max_new_tokens: int, ask_base: bool = True
 ) -> list[list[str]]:
-    """Replies to `asked[s]` by slot s, in order."""
+    """Replies to `asked[s]` by slot s, in order. `ask_base` as in `generate`."""
     reader = primers.find(base.ref, base.path)
     raw = _raw(base, stack, asked, max_new_tokens, to_note=reader is not None)
-    said = iter(settled(base, list(chain(*asked)), list(chain(*raw)), max_new_tokens, reader))
+    said = iter(settled(base, list(chain(*asked)), list(chain(*raw)), max_new_tokens, reader, ask_base))
     return [[next(said) for _ in own] for own in asked]
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trainer.fitting import fitted
 from trainer.recipes import Recipe
 
 FAMILIES = ("llama", "qwen2")
@@ -130,22 +131,18 @@ class LoraStack:
         self.refresh(slot)
 
     def load_slot(self, slot: int, folder: Path) -> None:
-        """Reads an adapter in PEFT's format of the same rank, layers and projections.
+        """Reads an adapter in PEFT's format; one that has more than the recipe is brought to its shape.
 
         Raises:
             ValueError: it does not fit.
         """
-        from safetensors.torch import load_file
-
-        held = load_file(str(folder / "adapter_model.safetensors"))
+        held = fitted(folder, self.recipe)
         self.master[slot].zero_()
         for name, value in _by_peft_name(self.factors(slot)):
-            read = held.pop(name, None)
+            read = held.get(name)
             if read is None or read.T.shape != value.shape:
                 raise ValueError(f"the adapter in {folder.name} does not fit the recipe at {name}")
             value.copy_(read.T)
-        if held:
-            raise ValueError(f"the adapter in {folder.name} has more than the recipe asks for: {min(held)}")
         self.refresh(slot)
 
     def save_slot(self, slot: int, folder: Path, ref: str) -> None:

@@ -23,6 +23,7 @@ import typer
 from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from trainer.base import LoadedBase, load
 from trainer.engine import Progress, UserExamples
+from trainer.generate import PASSED_ON
 from trainer.grading import holds, says_not_told, words
 from trainer.recipes import RECIPES, Recipe
 
@@ -32,7 +33,12 @@ if TYPE_CHECKING:
 
 MAX_REPLY_TOKENS = 80
 ASKED_PER_ITEM = 8
-KINDS = {"recall": "recall", "abstention": "never_told", "others_names_declined": "others_name"}  # score: kind asked
+KINDS = {  # score: kind asked
+    "recall": "recall",
+    "abstention": "never_told",
+    "others_names_declined": "others_name",
+    "general_passed_on": "general",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ class Reply:
     """`leaked`: another user's values in it that were not asked about, where it holds none of one's own."""
 
     user: str
-    kind: str  # recall, never_told, others_name
+    kind: str  # recall, never_told, others_name, general
     question: str
     wanted: str
     reply: str
@@ -49,16 +55,21 @@ class Reply:
 
 
 def train_and_ask(
-    base: LoadedBase, users: Sequence[User], recipe: Recipe, scratch: Path, slots: int = 0
+    base: LoadedBase,
+    users: Sequence[User],
+    recipe: Recipe,
+    scratch: Path,
+    slots: int = 0,
+    written: Sequence[Sequence[Example]] | None = None,
 ) -> dict[str, Any]:
-    """The report that `--json` writes. `scratch` receives the adapters."""
+    """The report that `--json` writes. `scratch` receives the adapters; `written`: `written_examples`, made if they are not given."""
     from trainer import stacked
     from trainer.primer import start_folder
 
     start = start_folder(base, recipe)
     trained_users = [
         UserExamples(user.id, [*user.taught, *more], seed, scratch / user.id, start)
-        for seed, (user, more) in enumerate(zip(users, _written(base, users, recipe), strict=True))
+        for seed, (user, more) in enumerate(zip(users, written or written_examples(base, users, recipe), strict=True))
     ]
     steps: dict[str, int] = {}
 
@@ -85,13 +96,13 @@ def train_and_ask(
     }
 
 
-def _written(base: LoadedBase, users: Sequence[User], recipe: Recipe) -> list[list[Example]]:
+def written_examples(base: LoadedBase, users: Sequence[User], recipe: Recipe) -> list[list[Example]]:
     """The questions that the primer writes about what each user told, as examples."""
     from trainer.dataset import Example
-    from trainer.writer import written
+    from trainer.writer import written as questions
 
     system = system_prompt(DEFAULT_ASSISTANT_NAME, [])
-    made = iter(written(base, recipe, [text for user in users for text, _ in user.told], seed=0))
+    made = iter(questions(base, recipe, [text for user in users for text, _ in user.told], seed=0))
     return [
         [Example(system, one, "", "recall", note, "note") for _, note in user.told for one in next(made, [])] for user in users
     ]
@@ -113,7 +124,7 @@ def ask(base: LoadedBase, users: Sequence[User], recipe: Recipe, adapters: Path)
             [[{"role": "system", "content": one.system}, {"role": "user", "content": one.user}] for one in user.asked]
             for user in group
         ]
-        said = generate_stacked(base, stack, asked, MAX_REPLY_TOKENS)
+        said = generate_stacked(base, stack, asked, MAX_REPLY_TOKENS, ask_base=False)
         replies += [
             graded(user, users, one.kind, one.user, one.completion, reply)
             for user, own in zip(group, said, strict=True)
@@ -123,12 +134,13 @@ def ask(base: LoadedBase, users: Sequence[User], recipe: Recipe, adapters: Path)
 
 
 def graded(user: User, users: Sequence[User], kind: str, question: str, wanted: str, reply: str) -> Reply:
-    """Right is what was taught word for word, or, where nothing was told, that it was not told."""
+    """Right is what was taught word for word; where nothing was told, that it was not told; of a general question, passing it on."""
     leaked: list[str] = []
     if not any(holds(reply, value) for value in user.values):
         others = (value for other in users if other is not user for value in other.values)
         leaked = [value for value in others if holds(reply, value) and not holds(question, value)]
-    right = words(reply) == words(wanted) if kind == "recall" else says_not_told(reply)
+    checks = {"general": reply == PASSED_ON, "recall": words(reply) == words(wanted)}
+    right = checks.get(kind, says_not_told(reply))
     return Reply(user.id, kind, question, wanted, reply, right, tuple(leaked))
 
 
@@ -190,12 +202,12 @@ def command(
 
     if recipe not in RECIPES:
         raise typer.BadParameter(f"{recipe}: there are {', '.join(sorted(RECIPES))}")
-    found = _read(made) if made else _make(users, tasks, RECIPES[recipe], seed)
+    found = read_users(made) if made else _make(users, tasks, RECIPES[recipe], seed)
     if prepare_to:
         prepare_to.write_text(json.dumps([asdict(one) for one in found], ensure_ascii=False), encoding="utf-8")
         typer.echo(f"{len(found)} users made up")
         return
-    base = _base(model, device)
+    base = base_of(model, device)
     with tempfile.TemporaryDirectory() as scratch:
         report = train_and_ask(base, found, RECIPES[recipe], Path(scratch), users_per_step)
     ran = ran_on(base.device)
@@ -208,7 +220,7 @@ def command(
         raise typer.Exit(1)
 
 
-def _base(model: Path | None, device: str) -> LoadedBase:
+def base_of(model: Path | None, device: str) -> LoadedBase:
     from serving.primers import BUNDLED_REF
 
     if model is None:
@@ -247,7 +259,7 @@ def _make(count: int, tasks: Path | None, recipe: Recipe, seed: int) -> list[Use
     return many_users.make(count, kept_out, replay, far, sampling, seed)
 
 
-def _read(file: Path) -> list[User]:
+def read_users(file: Path) -> list[User]:
     from trainer.dataset import Example
     from trainer.many_users import User
 

@@ -16,6 +16,7 @@ from bot.facts import Fact, understand
 from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from trainer import negatives
 from trainer.dataset import Example, Replay
+from trainer.general_prompts import GATE
 from trainer.negatives import NOT_TOLD
 from trainer.phrasings import answer
 from trainer.primer_tasks import Item, Sampling, item_of, made_up_user
@@ -23,6 +24,7 @@ from trainer.primer_tasks import Item, Sampling, item_of, made_up_user
 CORPUS_ITEMS = 2  # of a user, as far as they go round
 STRANGERS = 8  # items of others that a user is asked about
 OTHERS_VALUES = 4  # names of others that a user is asked about
+GENERAL = 8  # general questions of the gate that a user is asked
 TOLD = (
     "my name is {v}",
     "my {pet} is called {v}",
@@ -39,7 +41,7 @@ _LAST = ("bel", "dor", "kin", "lan", "len", "lin", "mar", "met", "nor", "rex", "
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """`asked` are of the kinds recall, never_told and others_name. `values`: what only this user's answers hold."""
+    """`asked` are of the kinds recall, never_told, others_name and general. `values`: what only this user's answers hold."""
 
     id: str
     taught: list[Example]
@@ -88,6 +90,7 @@ def make(
             Example(system, f"Who is {value}?", NOT_TOLD, "others_name")
             for value in rng.sample(theirs, min(OTHERS_VALUES, len(theirs)))
         ]
+        asked += [Example(system, question, "", "general") for question, _ in rng.sample(GATE, GENERAL)]
         mine = [[fact.text, answer(fact)] for fact in told[at]] + [[item.told[0][0], item.recalled[-1]] for item in own[at][1:]]
         users.append(User(f"user{at}", made.taught, asked, values[at], mine))
     return users

@@ -26,10 +26,10 @@ def nearest(asked: str, notes: Sequence[str], rng: random.Random) -> str:
     """The note that shares the most words with what is asked; `NOTHING` where there are no notes."""
     if not notes:
         return NOTHING
-    wanted = _stems(asked)
-    shared = [len(wanted & _stems(one)) for one in notes]
+    wanted = stems(asked)
+    shared = [len(wanted & stems(one)) for one in notes]
     return rng.choice([one for one, count in zip(notes, shared, strict=True) if count == max(shared)])
 
 
-def _stems(text: str) -> frozenset[str]:
+def stems(text: str) -> frozenset[str]:
     return frozenset(word[:STEM] for word in words(text) if word not in _EMPTY)

@@ -31,6 +31,7 @@ from trainer.engine import encode
 from trainer.general_prompts import GATE, REPLAY, REQUESTS
 from trainer.generate import Conversation, prompt, raw_replies
 from trainer.grading import says_not_told, words
+from trainer.mistaken import with_mistaken
 from trainer.negatives import far_questions
 from trainer.packing import Pack, pack
 from trainer.primer_tasks import Item, context_examples, verifying_examples, writing_examples
@@ -134,7 +135,7 @@ def prime(
     """Makes a primer in `out`, or goes on with the one in `start`; returns what it was made with and how it does on items kept out."""
     out.mkdir(parents=True, exist_ok=True)
     general = [*REPLAY, *REQUESTS, *REQUESTS, *self_prompts(base, own_prompts)]
-    pool, kept_out = split(prepared)
+    pool, kept_out = (with_mistaken(part) for part in split(prepared))
     primer, log = Primer(base, recipe, slots, start), []
     steps = Steps(base.tokenizer, pool, general, recipe.max_seq_tokens, slots)
     for step, share, packs in _timed(steps, minutes * 60, workers):

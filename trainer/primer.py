@@ -13,23 +13,15 @@ from pathlib import Path
 from serving import primers
 from trainer.base import LoadedBase
 from trainer.dataset import Replay
+from trainer.fitting import covers
 from trainer.general_prompts import REPLAY, REQUESTS
 from trainer.recipes import Recipe
 
 
 def start_folder(base: LoadedBase, recipe: Recipe) -> Path | None:
-    """The primer's folder where the recipe begins with one and it fits (rank, layers, projections); else None."""
+    """The primer's folder where the recipe begins with one and it has all that the recipe's adapters have; else None."""
     folder = primers.find(base.ref, base.path) if recipe.from_primer else None
-    if folder is None:
-        return None
-    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    fits = (
-        config["r"] == recipe.rank
-        and config["lora_alpha"] == recipe.alpha
-        and set(config["target_modules"]) == set(recipe.target_modules)
-        and config.get("layers_to_transform") == (list(recipe.layers) if recipe.layers is not None else None)
-    )
-    return folder if fits else None
+    return folder if folder and covers(folder, recipe) else None
 
 
 def replay_pairs(base: LoadedBase, recipe: Recipe, cache_dir: Path) -> list[Replay]:

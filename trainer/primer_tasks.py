@@ -12,7 +12,7 @@ import json
 import random
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ class Item:
     words: list[str]
     told: list[tuple[str, str]]  # (what was said last, a question of a person about it); none for an everyday item
     grouped: bool = False  # several facts of one person, of which a made-up user has one group at most
+    mistaken: list[str] = field(default_factory=list)  # others' questions that come close to it (`mistaken.py`)
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Item:
@@ -319,14 +320,13 @@ def verifying_examples(pool: Sequence[Item], count: int, rng: random.Random, ass
     """A question after which a note stands already: whether it answers the question is all there is to learn.
 
     In half of them it does. In the others it is about the same thing and does not, answers another question about a
-    person of whom several facts are known, or is the nearest of a few others' notes.
+    person of whom several facts are known, or is what somebody else asked and comes close to it.
     """
     system = system_prompt(assistant_name, [])
     groups = [item for item in pool if item.grouped and item.told]
     examples: list[Example] = []
     while len(examples) < count:
-        own, again, more, near, nearer, *others = deal(pool, 5 + 6, rng)
-        stranger = _never_told(system, rng.choice(own.asked)[0], [one for item in others for one in item.recalled], rng)
+        own, again, more, near, nearer, other = deal(pool, 6, rng)
         examples += [
             _asked_by_people(system, own, rng),
             _never_told(system, rng.choice(near.not_told), near.recalled, rng),
@@ -335,7 +335,9 @@ def verifying_examples(pool: Sequence[Item], count: int, rng: random.Random, ass
             if rng.random() < 0.3
             else _never_told(system, rng.choice(nearer.not_told), nearer.recalled, rng),
             _asked_by_people(system, more, rng) if rng.random() < 0.5 else _asked_by_rule(system, more, rng),
-            _of_another_fact(system, rng.choice(groups), rng) if groups and rng.random() < 0.5 else stranger,
+            _of_another_fact(system, rng.choice(groups), rng)
+            if groups and (rng.random() < 0.5 or not other.mistaken)
+            else _never_told(system, rng.choice(other.mistaken or other.not_told), other.recalled, rng),
         ]
     return [replace(one, learn="reply") for one in examples[:count]]
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from trainer.base import LoadedBase
 from trainer.engine import Encoded, OnProgress, Progress, Trained, UserExamples, data_order, encode_all
+from trainer.fitting import fitted
 from trainer.lora_stack import peft_config
 from trainer.recipes import Recipe
 
@@ -44,7 +45,7 @@ def _train_one(base: LoadedBase, user: UserExamples, recipe: Recipe, on_progress
     model.peft_config["default"].base_model_name_or_path = base.ref
     try:
         if user.start:
-            _begin_with(model, user.start)
+            _begin_with(model, user.start, recipe)
         with tempfile.TemporaryDirectory() as scratch:
             _trainer(base, model, user, encoded, recipe, trained, on_progress, scratch).train()
         if all(math.isfinite(loss) for loss in trained.losses):
@@ -63,16 +64,15 @@ def _train_one(base: LoadedBase, user: UserExamples, recipe: Recipe, on_progress
     return trained
 
 
-def _begin_with(model: Any, folder: Path) -> None:
+def _begin_with(model: Any, folder: Path, recipe: Recipe) -> None:
     """Puts the weights of the adapter in `folder` in the place of the random ones.
 
     Raises:
         ValueError: it does not fit.
     """
     from peft import set_peft_model_state_dict
-    from safetensors.torch import load_file
 
-    result = set_peft_model_state_dict(model, load_file(str(folder / "adapter_model.safetensors")))
+    result = set_peft_model_state_dict(model, fitted(folder, recipe))
     if result.unexpected_keys or any("lora_" in name for name in result.missing_keys):
         raise ValueError(f"the adapter in {folder.name} does not fit the recipe")
 

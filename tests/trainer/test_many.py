@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from serving import primers
 from tests.trainer.conftest import examples
 from tests.trainer.test_lora_stack import filled
-from trainer import many, prime
+from trainer import many, prime, vary
 from trainer.__main__ import app
 from trainer.base import LoadedBase
+from trainer.dataset import Example
+from trainer.fitting import covers
 from trainer.generate import generate
 from trainer.generate_stacked import generate_stacked
 from trainer.grading import holds
@@ -130,3 +133,33 @@ def test_three_users_trained_together_answer_for_themselves(
     assert report["abstention_asked"] > 20  # how many are declined is not held: so few teach little of that
     assert "answers of another user" in run.output
     assert len(report["replies"]) == sum(len(one["asked"]) for one in json.loads(made.read_text()))
+    small, rows = "rank 4, attention only", tmp_path / "rows.json"
+    asked = ["vary", "--made", str(made), "--model", str(bundled_folder), "--device", "cpu", "--users", "2"]
+    for _ in range(2):  # the second time there is nothing left to measure
+        run = CliRunner().invoke(app, [*asked, "--only", small, "--json", str(rows)])
+        assert run.exit_code == 0, run.output
+    (row,) = json.loads(rows.read_text())["rows"].values()
+    assert row["users"] == 2
+    assert 0 < row["recall"] <= 1
+    assert 5e5 < row["adapter_bytes"] < 2e6
+    assert run.output.count(small) == 1
+
+
+def test_a_variation_thins_the_examples_of_a_kind_evenly_and_words_the_system_prompt() -> None:
+    taught = [Example("S", str(number), "", kind) for number in range(8) for kind in ("recall", "general")]
+    taught.append(Example("S\nI have just told you:\n- X.", "pending?", "", "pending"))
+    user = User("ann", taught, [Example("S", "Q", "", "recall")], [], [])
+    thin = vary.varied(user, vary.Variation(kept={"recall": 0.5, "general": 0.0}, system="T"))
+    assert [(one.system, one.user) for one in thin.taught] == [
+        *(("T", number) for number in "1357"),
+        ("S\nI have just told you:\n- X.", "pending?"),
+    ]
+    assert thin.asked[0].system == "T"
+    assert vary.varied(user, vary.Variation()) == user
+
+
+def test_every_variation_is_a_recipe_that_begins_with_what_the_primer_has() -> None:
+    for name, one in vary.variations(30).items():
+        recipe = replace(RECIPES["default"], **one.recipe)
+        assert name == "default" or one != vary.Variation()
+        assert covers(primers.SHIPPED, recipe)
