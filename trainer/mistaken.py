@@ -8,9 +8,10 @@ not in this one. Not covered: questions that people wrote to be nearly right (`I
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from heapq import nlargest
 
 from trainer.notes import stems
 from trainer.primer_tasks import Item
@@ -35,13 +36,13 @@ def with_mistaken(items: Sequence[Item]) -> list[Item]:
         for _, question in item.told:
             weight = {stem: math.log(len(facts) / (1 + len(holding[stem]))) for stem in stems(question)}
             ties = {stem for stem in weight if stem in own and weight[stem] > TIES}
-            shared: Counter[int] = Counter()
+            shared: defaultdict[int, float] = defaultdict(float)
             for stem in weight:
                 for number in holding[stem] if len(holding[stem]) <= COMMON else ():
                     shared[number] += weight[stem]
-            for number, close in shared.most_common(LOOKED_AT):
+            for number in nlargest(LOOKED_AT, shared, key=shared.__getitem__):
                 other, held = facts[number]
-                share = close / sum(weight.values())
+                share = shared[number] / sum(weight.values())
                 if other != at and ties - held and share >= LEAST_SHARED:
                     found[other][question] = max(share, found[other].get(question, 0.0))
     return [
