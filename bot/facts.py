@@ -85,7 +85,7 @@ def understand(text: str) -> list[Fact]:
         raise NotAFact("That reads like a question or a request. To tell me something, write it as: my dog is Buddy")
     if not mine and _is_order(stated):
         raise NotAFact("That reads like an instruction, not a fact about you. To tell me something: my dog is Buddy")
-    if not mine and not any(token.pos_ in ("VERB", "AUX") for token in parse(stated)):
+    if not mine and not _says_something(stated):
         raise NotAFact("I can't read a fact in that. Please write a whole sentence, for example: my dog is Buddy")
     return [_structured(part) for part in _split(said)]
 
@@ -181,6 +181,13 @@ def _is_order(text: str) -> bool:
     root = next(token for token in parse(text) if token.dep_ == "ROOT")
     subjects = [child.lower_ for child in root.children if child.dep_ in ("nsubj", "nsubjpass", "csubj", "expl")]
     return "you" in subjects or (root.tag_ == "VB" and not subjects and root.i <= 2)
+
+
+def _says_something(stated: str) -> bool:
+    """Whether there is a verb, or what a parser takes for none: "Pickle's four", "Favourite season: autumn"."""
+    if any(token.pos_ in ("VERB", "AUX") for token in parse(stated)):
+        return True
+    return bool(re.search(r"\w's \w|\w: \w", stated)) or (len(stated.split()) > 3 and bool(re.search(r"\d", stated)))
 
 
 def _lasting(sentence: str) -> bool:

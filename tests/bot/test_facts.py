@@ -7,6 +7,7 @@ import pytest
 from bot.errors import NotAFact
 from bot.fact_changes import replaces
 from bot.facts import Fact, follow_up, said_in_passing, understand, you_form
+from bot.language import statement
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,32 @@ def test_any_first_person_sentence_is_kept_as_said(text: str) -> None:
 def test_what_is_no_fact_is_declined_with_what_to_write_instead(text: str, says: str) -> None:
     with pytest.raises(NotAFact, match=says):
         understand(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("I'm 190 cm tall, will a short bed do?", "You're 190 cm tall."),
+        ("we've got a parrot called Kiwi. can parrots eat grapes?", "You've got a parrot called Kiwi."),
+        ("any idea how to fix a leak? mine started on tuesday", "Yours started on tuesday."),
+        ("my piano is 90 years old - is it worth tuning?", "Your piano is 90 years old."),
+    ],
+)
+def test_a_question_beside_a_fact_does_not_hide_it(text: str, said: str) -> None:
+    assert you_form(statement(understand(text)[0].text)) == said
+
+
+@pytest.mark.parametrize(
+    "text", ["When I go running, should I eat before?", "Is my dog happy, do you think?", "My dog is Max, is that right?"]
+)
+def test_a_question_with_a_comma_stays_one(text: str) -> None:
+    with pytest.raises(NotAFact, match="question"):
+        understand(text)
+
+
+@pytest.mark.parametrize("text", ["Pickle's four", "favourite season: autumn", "the late shift till 11 pm"])
+def test_a_fact_without_a_verb_that_a_parser_sees_is_kept(text: str) -> None:
+    assert understand(text)[0].text == text
 
 
 def test_newer_value_replaces_the_older_and_another_occasion_does_not() -> None:
