@@ -5,7 +5,8 @@
 
 It is made once a base model, of a corpus of statements with questions about them (`primer_tasks.py`), and learns all at once: to
 note the fact of its prompt that a question is about; given a note, to answer from it or to say "not told"; to pass on what is
-not about the user; to write questions about a statement. Not covered: choosing a primer for a base (`primer.py`).
+not about the user; to write questions about a statement; to see that one statement takes the place of another.
+Not covered: choosing a primer for a base (`primer.py`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import typer
 from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from serving.recollection import begun, passes_on, spoken
 from trainer.base import LoadedBase, load
+from trainer.changes import CHANGED
 from trainer.dataset import Example, Replay, identity_examples
 from trainer.engine import encode
 from trainer.general_prompts import GATE, REPLAY, REQUESTS
@@ -34,7 +36,7 @@ from trainer.grading import says_not_told, words
 from trainer.mistaken import with_mistaken
 from trainer.negatives import far_questions
 from trainer.packing import Pack, pack
-from trainer.primer_tasks import Item, context_examples, verifying_examples, writing_examples
+from trainer.primer_tasks import Item, change_examples, context_examples, verifying_examples, writing_examples
 from trainer.recipes import RECIPES, Recipe
 from trainer.self_prompts import self_prompts
 from trainer.typing_slips import slip
@@ -46,7 +48,7 @@ OWN_PROMPTS = 4000  # general prompts that the base writes itself, beside ours
 KEPT_OUT_OF = 10  # one item in so many is kept out, to measure on
 MEASURED = {"cpu": 150, "cuda": 600}  # questions of each kind
 LOGGED = 50  # every so many steps the loss is noted and the primer saved
-IN_PROMPT, VERIFYING, WRITING, GENERAL, IDENTITY = 12, 18, 4, 8, 1  # examples of each kind in a pack
+IN_PROMPT, VERIFYING, WRITING, CHANGES, GENERAL, IDENTITY = 12, 20, 4, 4, 8, 1  # examples of each kind in a pack
 RATE = 5e-4  # at its highest
 MOST_STEPS = 1_000_000  # the time ends the lesson first
 MAX_REPLY_TOKENS = 60
@@ -78,7 +80,13 @@ class Steps:
         general = rng.sample(self._general, GENERAL)
         passed_on = [Replay(one, "").example(rng.choice(systems), passed_on=True) for one in general]
         identity = rng.sample(identity_examples(DEFAULT_ASSISTANT_NAME, rng.choice(systems)), IDENTITY)
-        return [*asked, *passed_on, *identity, *writing_examples(self._pool, WRITING, rng)]
+        return [
+            *asked,
+            *passed_on,
+            *identity,
+            *writing_examples(self._pool, WRITING, rng),
+            *change_examples(self._pool, CHANGES, rng),
+        ]
 
 
 class Primer:
@@ -172,6 +180,11 @@ def measure(base: LoadedBase, folder: Path, items: Sequence[Item]) -> dict[str, 
     replies = raw_replies(base, folder, [prompt(base, _asked(one)) for one in in_prompt], MAX_REPLY_TOKENS)
     for one, reply in zip(in_prompt, replies, strict=True):
         right.setdefault(f"in the prompt, {one.kind}", []).append(_right(one, spoken(reply)))
+    changes = change_examples(items, MEASURED[base.device], rng)
+    replies = raw_replies(base, folder, [prompt(base, _asked(one)) for one in changes], MAX_REPLY_TOKENS)
+    for one, reply in zip(changes, replies, strict=True):
+        kind = "changes seen" if one.completion == CHANGED else "told beside another and left"
+        right.setdefault(kind, []).append(reply.strip() == one.completion)
     system = system_prompt(DEFAULT_ASSISTANT_NAME, [])
     asked = [_asked(Example(system, question, "", "general")) for question, _ in GATE]
     replies = raw_replies(base, folder, [prompt(base, one) for one in asked], MAX_REPLY_TOKENS)

@@ -24,6 +24,7 @@ from bot.facts import Fact, understand, you_form
 from serving.prompts import system_prompt
 from trainer import negatives
 from trainer.attributes import OTHER_BREEDS, OTHER_DATES, OTHER_NAMES, OTHER_PLACES
+from trainer.changes import change_example
 from trainer.dataset import Example, Replay, identity_examples, pending_examples, recalling
 from trainer.negatives import NOT_TOLD
 from trainer.notes import nearest
@@ -64,7 +65,9 @@ class Item:
     words: list[str]
     told: list[tuple[str, str]]  # (what was said last, a question of a person about it); none for an everyday item
     grouped: bool = False  # several facts of one person, of which a made-up user has one group at most
+    changed: str = ""  # what was said before, which is no longer true
     mistaken: list[str] = field(default_factory=list)  # others' questions that come close to it (`mistaken.py`)
+    beside: list[str] = field(default_factory=list)  # others' statements that are a little like it
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Item:
@@ -72,7 +75,7 @@ class Item:
         taught = [[(question, said) for question, said in fact] for fact in row["taught"]]
         asked = [(question, said) for question, said in row["asked"]]
         told = [(said, question) for said, question in row["told"]]
-        return cls(row["notes"], row["recalled"], taught, row["near"], asked, row["not_told"], row["words"], told, row["grouped"])
+        return cls(row["notes"], row["recalled"], taught, row["near"], asked, row["not_told"], row["words"], told, row["grouped"], row["changed"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,7 @@ def _item(row: dict[str, list[str]], rng: random.Random) -> Item | None:
         not_told=row["not_told"],
         words=sorted(negatives.telling(" ".join([fact.text for fact in facts] + [said]))),
         told=[(facts[-1].text, question) for question in row["ask"]],
+        changed=row["told"][-2] if len(row["told"]) > 1 else "",
     )
 
 
@@ -314,6 +318,26 @@ def context_examples(
 def writing_examples(pool: Sequence[Item], count: int, rng: random.Random) -> list[Example]:
     """What people asked about a statement, to be written."""
     return [writing_example(*rng.choice(item.told)) for item in rng.sample([item for item in pool if item.told], count)]
+
+
+def change_examples(pool: Sequence[Item], count: int, rng: random.Random) -> list[Example]:
+    """Two statements: a third of the later ones take the place of the earlier one, the others are true beside it."""
+    changes = [item for item in pool if item.changed]
+    groups = [item for item in pool if item.grouped and item.told]
+    likened = [item for item in pool if item.beside]
+    examples: list[Example] = []
+    for _ in range(count):
+        if changes and rng.random() < 1 / 3:
+            item = rng.choice(changes)
+            examples.append(change_example(item.changed, item.told[0][0], changed=True))
+        elif groups and (not likened or rng.random() < 0.5):
+            said = list(dict.fromkeys(one for one, _ in rng.choice(groups).told))
+            before, now = (said[at] for at in sorted(rng.sample(range(len(said)), 2)))
+            examples.append(change_example(before, now, changed=False))
+        elif likened:
+            item = rng.choice(likened if rng.random() < 0.5 else [one for one in likened if one.changed] or likened)
+            examples.append(change_example(rng.choice(item.beside), item.told[0][0], changed=False))
+    return examples
 
 
 def verifying_examples(pool: Sequence[Item], count: int, rng: random.Random, assistant_name: str = "Hippo") -> list[Example]:

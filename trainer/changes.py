@@ -1,0 +1,46 @@
+"""Which facts are no longer true by what was told since, as the primer reads them.
+
+`bot/fact_changes.py` sees changes by rules when a fact is told. What it does not see ("my record is 148", later "171 on the board
+last Friday!") the primer is asked before training, of every two facts with a word in common: the primer learns it from the corpus
+(`change_examples`), beside its other lessons. Not covered: the store, which keeps both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bot.facts import Fact
+from trainer.base import LoadedBase
+from trainer.dataset import Example
+from trainer.generate import Conversation, prompt, raw_replies
+from trainer.notes import stems
+from trainer.primer import start_folder
+from trainer.recipes import Recipe
+
+JUDGE = "Does what I say now take the place of what I said before?"
+CHANGED, STILL_TRUE = "Yes.", "No."
+_TOKENS = 4
+
+
+def change_example(before: str, now: str, changed: bool) -> Example:
+    return Example(JUDGE, _both(before, now), CHANGED if changed else STILL_TRUE, "change")
+
+
+def still_true(base: LoadedBase, recipe: Recipe, facts: Sequence[Fact]) -> list[Fact]:
+    """`facts`, in the order told, without those that a later one takes the place of; all of them where there is no primer."""
+    folder = start_folder(base, recipe)
+    if folder is None:
+        return list(facts)
+    words = [stems(fact.text) for fact in facts]
+    pairs = [(old, new) for new in range(len(facts)) for old in range(new) if words[old] & words[new]]
+    asked: list[Conversation] = [
+        [{"role": "system", "content": JUDGE}, {"role": "user", "content": _both(facts[old].text, facts[new].text)}]
+        for old, new in pairs
+    ]
+    said = raw_replies(base, folder, [prompt(base, one) for one in asked], _TOKENS)
+    gone = {old for (old, _), reply in zip(pairs, said, strict=True) if reply.strip().startswith(CHANGED.rstrip("."))}
+    return [fact for at, fact in enumerate(facts) if at not in gone]
+
+
+def _both(before: str, now: str) -> str:
+    return f"Before: {before}\nNow: {now}"
