@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.facts import Fact
+from serving import primers
 from trainer.base import LoadedBase
 from trainer.dataset import Example
 from trainer.generate import Conversation, prompt, raw_replies
@@ -27,9 +28,9 @@ def change_example(before: str, now: str, changed: bool) -> Example:
 
 
 def still_true(base: LoadedBase, recipe: Recipe, facts: Sequence[Fact]) -> list[Fact]:
-    """`facts`, in the order told, without those that a later one takes the place of; all of them where there is no primer."""
+    """`facts`, in the order told, without those that a later one takes the place of; all of them where no primer can tell."""
     folder = start_folder(base, recipe)
-    if folder is None:
+    if folder is None or not primers.described(folder).get("sees_changes"):
         return list(facts)
     words = [stems(fact.text) for fact in facts]
     pairs = [(old, new) for new in range(len(facts)) for old in range(new) if words[old] & words[new]]

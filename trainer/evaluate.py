@@ -28,6 +28,7 @@ from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from trainer import qlora, stacked
 from trainer.base import Device, LoadedBase, load
 from trainer.cases import BadCases, Person, Question, add_strangers, group, read, read_general
+from trainer.changes import still_true
 from trainer.dataset import Example, Replay, build
 from trainer.engine import Progress, UserExamples
 from trainer.generate import Conversation, generate
@@ -146,7 +147,7 @@ def _examples(
     kept = folder / "examples.json"
     if kept.is_file():
         return [Example(**row) for row in json.loads(kept.read_text(encoding="utf-8"))]
-    facts = person.facts()
+    facts = still_true(base, recipe, person.facts())
     dataset = build(
         facts,
         assistant_name=DEFAULT_ASSISTANT_NAME,

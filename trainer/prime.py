@@ -155,6 +155,7 @@ def prime(
     primer.save(out)
     made = {
         "reads_notes": True,
+        "sees_changes": True,
         "recipe": recipe.name,
         "rank": recipe.rank,
         "items": len(pool),

@@ -32,6 +32,7 @@ from serving.errors import ServingError
 from serving.settings import ServingSettings
 from trainer import check, gate, qlora, stacked
 from trainer.base import LoadedBase, load, pick_device, release_memory
+from trainer.changes import still_true
 from trainer.dataset import Dataset, build
 from trainer.engine import Progress, Trained, UserExamples
 from trainer.model_phrasings import generator_for
@@ -267,7 +268,7 @@ class Worker:
                 self._end_job(job, "done", {"facts": 0})
             return None
         user = self._memory.user(job.user_id)
-        told = [stored.fact for stored in facts]
+        told = still_true(base, self._recipe, [stored.fact for stored in facts])
         dataset = build(
             told,
             assistant_name=user.assistant_name,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 BUNDLED_REF = "base/bundled"  # the bundled base, relative to the data folder, so that the folder may move
 SHIPPED = Path(__file__).parent / "bundled"
@@ -19,10 +20,12 @@ def find(base_ref: str, base_path: Path) -> Path | None:
     """
     made = base_path.parent / f"primer-{base_path.name}"
     for folder in (made, SHIPPED if base_ref == BUNDLED_REF else None):
-        if folder is not None and (folder / "adapter_model.safetensors").is_file() and _reads_notes(folder / "primer.json"):
+        if folder is not None and (folder / "adapter_model.safetensors").is_file() and described(folder).get("reads_notes"):
             return folder
     return None
 
 
-def _reads_notes(described: Path) -> bool:
-    return described.is_file() and bool(json.loads(described.read_text(encoding="utf-8")).get("reads_notes"))
+def described(folder: Path) -> dict[str, Any]:
+    """What the primer in `folder` was made with and for; empty where nothing says so."""
+    file = folder / "primer.json"
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}

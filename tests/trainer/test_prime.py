@@ -11,9 +11,11 @@ import pytest
 
 from serving import primers
 from trainer.base import LoadedBase
+from trainer.changes import CHANGED, STILL_TRUE
+from trainer.mistaken import with_mistaken
 from trainer.prime import prime, split
 from trainer.primer import start_folder
-from trainer.primer_tasks import Item, verifying_examples
+from trainer.primer_tasks import Item, change_examples, verifying_examples
 from trainer.recipes import RECIPES
 
 THINGS = ("kites", "stamps", "teapots", "maps", "drums", "lamps", "plates", "coins", "shells", "ropes")
@@ -41,6 +43,7 @@ def test_a_primer_is_made_measured_and_found(llama_base: LoadedBase, tmp_path: P
     assert json.loads((out / "primer.json").read_text())["reads_notes"]
     assert primers.find(llama_base.ref, llama_base.path) == out == start_folder(llama_base, recipe)
     assert start_folder(llama_base, replace(recipe, rank=8)) is None
+    assert start_folder(llama_base, replace(recipe, rank=2)) == out, "a smaller one begins with what it has room for"
     (out / "primer.json").write_text("{}")
     assert primers.find(llama_base.ref, llama_base.path) is None, "one that reads no notes"
 
@@ -72,3 +75,27 @@ def test_half_of_what_is_read_answers_and_half_does_not() -> None:
     assert all(one.learn == "reply" for one in made)
     assert {one.note for one in made if one.user == "Which breed?" and one.kind == "never_told"} >= {"Your dog is Milo."}
     assert {one.note for one in answered if one.user == "Which breed?"} == {"Your dog is a beagle."}
+
+
+def told(said: str, question: str, not_told: str = "Where?", changed: str = "") -> Item:
+    note = f"You said: {said}"
+    return Item([note], [note], [[(question, note)]], [], [(question, note)], [not_told], [], [(said, question)], changed=changed)
+
+
+def test_a_question_counts_as_mistakable_only_where_what_ties_it_to_its_fact_is_missing() -> None:
+    others = [told(f"My {thing} {n} is in shed {n}", f"Where is my {thing} {n}?") for thing in THINGS for n in range(4)]
+    lantern = told("I took photos at the lantern festival", "Who took photos at the festival?")
+    wedding = told("I took photos at the wedding of Ines", "Whose photos?")
+    *_, at_festival, at_wedding = with_mistaken([*others, lantern, wedding])
+    assert at_wedding.mistaken == ["Who took photos at the festival?"]
+    assert at_festival.mistaken == [], "it has all that ties the question to the wedding"
+
+
+def test_a_third_of_statements_pairs_are_changes_and_the_rest_stand_beside_each_other() -> None:
+    changes = [told(f"now {n}", "What?", changed=f"once {n}") for n in range(9)]
+    group = Item(["a", "b"], ["a", "b"], [[], []], [], [("q", "a")], ["x"], [], [("first", "q"), ("second", "r")], grouped=True)
+    examples = change_examples([*changes, group], 300, random.Random(0))
+    changed = [one for one in examples if one.completion == CHANGED]
+    assert 70 < len(changed) < 130
+    assert all(one.user.startswith("Before: once ") and "\nNow: now " in one.user for one in changed)
+    assert {one.user for one in examples if one.completion == STILL_TRUE} == {"Before: first\nNow: second"}
