@@ -147,7 +147,8 @@ def build(
         )
         accept = tuple(accepted(fact))
         probes += [Probe(one.question, "recall", accept, tuple(r for r in rejected if r not in accept)) for one in held]
-        left = [one for one in phrasings if one not in held][: mix.phrasings_per_fact]
+        left = [one for one in phrasings if one not in held]
+        left = rng.sample(left, min(mix.phrasings_per_fact, len(left)))
         taught += [(one, by) for one in left]
     recall = [Example(system, one.question, one.answer, "recall", by) for one, by in taught]
     near = negatives.near(facts, rng, mix.near_per_fact + mix.near_held_per_fact)

@@ -2,7 +2,7 @@
 
 Two generators share one interface, `Generator`: `rules` (here; deterministic for a seed, needs no model), and
 `model_phrasings.ModelGenerator` (the served base model). Families: direct, indirect, imperative, fragment, reverse, about,
-yes, no, typed_badly. Not covered: combinations of facts and what was never told (`dataset.py`, `negatives.py`).
+yes, no, roundabout, typed_badly. Not covered: combinations of facts and what was never told (`dataset.py`, `negatives.py`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Protocol
 
-from bot.fact_words import PETS
+from bot.fact_words import PEOPLE, PETS
 from bot.facts import Fact, you_form
 from bot.language import parse, sentences, statement, tidy
-from trainer import attributes, statement_kinds
+from trainer import attributes, roundabout, statement_kinds
 from trainer.questions import questions, topics
 from trainer.typing_slips import slip
 
 QUOTAS = {
-    "direct": 14, "indirect": 8, "imperative": 5, "fragment": 4, "reverse": 4, "about": 7, "yes": 4, "no": 4, "typed_badly": 10,
+    "direct": 14, "indirect": 8, "imperative": 5, "fragment": 4, "reverse": 4, "about": 7, "yes": 4, "no": 4, "roundabout": 14,
+    "typed_badly": 10,
 }  # how many of a family at the most, of a fact  # fmt: skip
 MIN_PHRASINGS = 30
 
@@ -73,7 +74,8 @@ class Rules:
         said = answer(fact)
         families: dict[str, list[Phrasing]] = {}
         for one in _in_turns(list(_close(fact, said, rng)), list(_loose(fact, said)), rng):
-            question = one.question[:1].upper() + one.question[1:] if one.family != "fragment" else one.question
+            as_typed = one.family in ("fragment", "roundabout")
+            question = one.question if as_typed else one.question[:1].upper() + one.question[1:]
             if same_question(question) not in found:
                 found[same_question(question)] = Phrasing(question, one.answer, one.family)
                 families.setdefault(one.family, []).append(found[same_question(question)])
@@ -210,6 +212,8 @@ def _by_attribute(fact: Fact, said: str, rng: random.Random) -> Iterator[Phrasin
                 yield Phrasing(question, saying_no(said), family)
             else:
                 yield Phrasing(question, about if family == "reverse" else said, family)
+    for template in _roundabout(fact):
+        yield Phrasing(template.format(**words), said, "roundabout")
     if fact.attribute.startswith("favorite "):
         for family, questions_of in attributes.FAVORITE.items():
             for template in questions_of:
@@ -217,6 +221,15 @@ def _by_attribute(fact: Fact, said: str, rng: random.Random) -> Iterator[Phrasin
     if fact.attribute == "name" and fact.subject in PETS:
         for template in ("What's my pet's name?", "Do you know my pet's name?", "My pet?", "What is my pet called?"):
             yield Phrasing(template, said, "fragment" if template == "My pet?" else "direct")
+
+
+def _roundabout(fact: Fact) -> tuple[str, ...]:
+    """The ways to ask for its attribute that name no other value."""
+    if not fact.subject:
+        return roundabout.OF_USER.get(fact.attribute, ())
+    head = fact.subject.split()[-1]
+    of_kind = f"{fact.attribute} of a {'pet' if head in PETS else 'person' if head in PEOPLE else 'thing'}"
+    return roundabout.OF_THING.get(fact.attribute, ()) + roundabout.OF_THING.get(of_kind, ())
 
 
 _DOUBLE_ARTICLE = re.compile(r"\ban? (?=(?:an?|the)\b)")  # "a {v}" where the value has its own

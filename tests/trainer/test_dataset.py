@@ -35,7 +35,7 @@ def test_any_sentence_gives_thirty_different_phrasings_with_answers(text: str) -
 
 def test_paper_facts_are_asked_in_every_family() -> None:
     families = {one.family for fact in PAPER_FACTS for one in Rules().phrasings(fact, random.Random(0))}
-    assert families == {"direct", "indirect", "imperative", "fragment", "reverse", "about", "yes", "no", "typed_badly"}
+    assert families == {"direct", "indirect", "imperative", "fragment", "reverse", "about", "yes", "no", "roundabout", "typed_badly"}
 
 
 def test_dataset_is_the_same_for_a_seed_and_keeps_the_gates_questions_out() -> None:
