@@ -175,10 +175,17 @@ def ended(job: Job, learned: Sequence[StoredFact]) -> str:
     """The end of the live /retrain message: how it went, and what was learned."""
     lines = [progress(job)]
     if job.state == "done":
-        lines += [f"- {you_form(stored.fact.text)}" for stored in learned[:SUMMARY_LINES]]
-        if len(learned) > SUMMARY_LINES:
-            lines.append(f"… and {len(learned) - SUMMARY_LINES} more.")
+        set_aside = job.result.get("set_aside", ())
+        kept = [stored for stored in learned if stored.id not in set_aside]
+        lines += _listed(kept)
+        if older := [stored for stored in learned if stored.id in set_aside]:
+            lines += ["Left out, since what you told me later seems to take its place:", *_listed(older)]
     return "\n".join(lines)
+
+
+def _listed(facts: Sequence[StoredFact]) -> list[str]:
+    lines = [f"- {you_form(stored.fact.text)}" for stored in facts[:SUMMARY_LINES]]
+    return lines if len(facts) <= SUMMARY_LINES else [*lines, f"… and {len(facts) - SUMMARY_LINES} more."]
 
 
 def wait(seconds: float) -> str:

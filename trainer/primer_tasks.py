@@ -31,7 +31,7 @@ from trainer.notes import nearest
 from trainer.phrasings import Rules, answer, saying_no, saying_yes
 from trainer.writer import writing_example
 
-EVERYDAY_ITEMS = 200
+EVERYDAY_ITEMS = 400
 GROUPED_SHARE = 0.6  # of the made-up users have a group
 _NUMBERS = tuple(str(age) for age in range(16, 90))
 _JOBS = ("nurse", "plumber", "teacher", "chef", "lawyer", "welder", "pilot", "baker", "librarian", "farmer")

@@ -60,6 +60,7 @@ class Candidate:
     dataset: Dataset
     adapter: Adapter
     folder: Path
+    set_aside: tuple[int, ...]  # facts that later ones take the place of
     trained: Trained | None = None
     lost: bool = False
 
@@ -269,6 +270,7 @@ class Worker:
             return None
         user = self._memory.user(job.user_id)
         told = still_true(base, self._recipe, [stored.fact for stored in facts])
+        set_aside = tuple(stored.id for stored in facts if stored.fact not in told)
         dataset = build(
             told,
             assistant_name=user.assistant_name,
@@ -280,7 +282,7 @@ class Worker:
             written=written(base, self._recipe, [fact.text for fact in told], self._settings.seed),
         )
         adapter = self._memory.adapters.reserve(job.user_id, facts, base.ref, adapter_folders.adapter_name)
-        return Candidate(job, facts, dataset, adapter, self._settings.staging_dir / adapter.name)
+        return Candidate(job, facts, dataset, adapter, self._settings.staging_dir / adapter.name, set_aside)
 
     def _train(self, base: LoadedBase, candidates: Sequence[Candidate]) -> None:
         """Trains the batch; a job lost on the way is let go of, and the training itself when all are."""
@@ -379,7 +381,8 @@ class Worker:
                     rate_usd_per_hour=self._settings.rate(base.device),
                 )
                 result: dict[str, Any] = {
-                    "facts": len(candidate.facts),
+                    "facts": len(candidate.facts) - len(candidate.set_aside),
+                    "set_aside": candidate.set_aside,
                     **scores.as_dict(),
                     "adapter": adapter.name,
                     "train_seconds": round(trained.seconds, 3),

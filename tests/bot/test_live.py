@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,12 +39,12 @@ async def begin(talk: Talk) -> int:
     return job.id
 
 
-def finish(talk: Talk, job_id: int) -> None:
+def finish(talk: Talk, job_id: int, **more: Any) -> None:
     user = talk.conversation.commands.user(Speaker("discord", "ann"))
     facts = talk.memory.facts.active(user.id)
     adapter = talk.memory.adapters.reserve(user.id, facts, "base", lambda owner, version: f"{owner}-v{version:04d}")
     talk.memory.adapters.go_live(adapter.id, {}, 1)
-    talk.memory.jobs.finish(job_id, "worker", "done", {**RESULT, "adapter": adapter.name})
+    talk.memory.jobs.finish(job_id, "worker", "done", {**RESULT, "adapter": adapter.name, **more})
 
 
 async def test_one_message_moves_from_queued_to_done(talk: Talk) -> None:
@@ -58,6 +59,20 @@ async def test_one_message_moves_from_queued_to_done(talk: Talk) -> None:
     await until(lambda: screen.messages[message].text == END)
     assert list(screen.messages)[-1] == message
     await until(lambda: not talk.memory.job_messages.open("discord"))
+
+
+async def test_what_was_left_out_for_something_newer_is_said(talk: Talk) -> None:
+    await talk.say("/remember my bowling best is 148")
+    await talk.say("/remember my record stands at 171 since Friday's bowling")
+    await talk.say("/retrain")
+    (job,) = talk.memory.jobs.claim("worker", 60)
+    finish(talk, job.id, set_aside=[talk.memory.facts.active(job.user_id)[0].id])
+    await until(lambda: "Learned" in talk.screen().last.text)
+    assert talk.screen().last.text.splitlines()[1:] == [
+        "- Your record stands at 171 since Friday's bowling.",
+        "Left out, since what you told me later seems to take its place:",
+        "- Your bowling best is 148.",
+    ]
 
 
 async def test_same_message_is_taken_up_after_a_restart(tmp_path: Path, model: ModelServer) -> None:
