@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trainer import many
-from trainer.recipes import ALL_PROJECTIONS, DEFAULT, Recipe
+from trainer.recipes import ALL_PROJECTIONS, RECIPES, Recipe
 
 if TYPE_CHECKING:
     from trainer.dataset import Example
@@ -47,7 +47,7 @@ def _rank(rank: int) -> dict[str, Any]:
 def variations(layers: int) -> dict[str, Variation]:
     """By name. `layers`: decoder layers of the base."""
     upper, lower = tuple(range(layers // 2, layers)), tuple(range(layers // 2))
-    mix = DEFAULT.mix
+    mix = RECIPES["default"].mix
     return {
         "default": Variation(),
         **{f"rank {rank}": Variation(_rank(rank)) for rank in (8, 4, 2, 1)},
@@ -99,7 +99,7 @@ def measure(
     base: Any, users: Sequence[User], variation: Variation, written: Sequence[Sequence[Example]]
 ) -> dict[str, Any]:
     """A row. `written`: the questions that the primer wrote, a user each."""
-    recipe: Recipe = replace(DEFAULT, **variation.recipe)
+    recipe: Recipe = replace(RECIPES["default"], **variation.recipe)
     more = written if recipe.mix.written_per_fact else [[] for _ in users]
     with tempfile.TemporaryDirectory() as scratch:
         report = many.train_and_ask(base, [varied(user, variation) for user in users], recipe, Path(scratch), written=more)
@@ -138,7 +138,7 @@ def command(
         raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(asked_for)}")
     found = many.read_users(made)[:users]
     held = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {"ran_on": ran_on(base.device), "rows": {}}
-    written = many.written_examples(base, found, DEFAULT)
+    written = many.written_examples(base, found, RECIPES["default"])
     for name in only or asked_for:
         if name not in held["rows"]:
             row = measure(base, found, asked_for[name], written)
