@@ -39,7 +39,7 @@ ASKED_AGAIN = (
     ("Please tell me what breed my dog is.", BREED),
     ("Is my dog some kind of Poodle?", BREED),
     ("so how old am i again", AGE),
-    ("Quick question: what's my age?", AGE),
+    ("Help me out here: what's my age?", AGE),
     ("Do you happen to know how old I am?", AGE),
     ("my age in a word pls", AGE),
     ("Is 30 my age?", AGE),
@@ -54,7 +54,7 @@ NEVER_TOLD = (
     "do u know the name of my cat",
     "Do you happen to know my mother's name?",
     "Which city do I live in these days?",
-    "So what do I do for a living?",
+    "What is it that I do for a living?",
     "whats my favourite food again",
 )
 GENERAL = (
