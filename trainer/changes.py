@@ -13,14 +13,14 @@ from bot.facts import Fact
 from serving import primers
 from trainer.base import LoadedBase
 from trainer.dataset import Example
-from trainer.generate import Conversation, prompt, raw_replies
+from trainer.generate import Conversation, leanings, prompt
 from trainer.notes import stems
 from trainer.primer import start_folder
 from trainer.recipes import Recipe
 
 JUDGE = "Does what I say now take the place of what I said before?"
 CHANGED, STILL_TRUE = "Yes.", "No."
-_TOKENS = 4
+SURE = 0.5  # from which on a fact is left out
 
 
 def change_example(before: str, now: str, changed: bool) -> Example:
@@ -38,8 +38,8 @@ def still_true(base: LoadedBase, recipe: Recipe, facts: Sequence[Fact]) -> list[
         [{"role": "system", "content": JUDGE}, {"role": "user", "content": _both(facts[old].text, facts[new].text)}]
         for old, new in pairs
     ]
-    said = raw_replies(base, folder, [prompt(base, one) for one in asked], _TOKENS)
-    gone = {old for (old, _), reply in zip(pairs, said, strict=True) if reply.strip().startswith(CHANGED.rstrip("."))}
+    sure = leanings(base, folder, [prompt(base, one) for one in asked], CHANGED, STILL_TRUE)
+    gone = {old for (old, _), share in zip(pairs, sure, strict=True) if share >= SURE}
     return [fact for at, fact in enumerate(facts) if at not in gone]
 
 

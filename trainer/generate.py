@@ -105,6 +105,23 @@ def continuations(
     return found
 
 
+def leanings(base: LoadedBase, folder: Path | None, texts: Sequence[str], one: str, other: str) -> list[float]:
+    """How likely `one` is to follow each text where either it or `other` does, 0 to 1; told by their first tokens."""
+    import torch
+
+    tokens = [base.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in (one, other)]
+    size, found = BATCH_SIZE[base.device], []
+    with _answering(base, folder) as model, torch.inference_mode():
+        for start in range(0, len(texts), size):
+            encoded = base.tokenizer(
+                list(texts[start : start + size]), return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
+            ).to(base.device)
+            places = (encoded["attention_mask"].cumsum(1) - 1).clamp(min=0)
+            scores = model(**encoded, position_ids=places, logits_to_keep=1).logits[:, -1, tokens]
+            found += scores.float().softmax(1)[:, 0].tolist()
+    return found
+
+
 @contextmanager
 def _answering(base: LoadedBase, folder: Path | None) -> Iterator[Any]:
     """The base answering with an adapter. A float32 base has it added to its weights meanwhile, three times as fast to
