@@ -1,13 +1,14 @@
 """Which facts are no longer true by what was told since, as the primer reads them.
 
 `bot/fact_changes.py` sees changes by rules when a fact is told. What it does not see ("my record is 148", later "171 on the board
-last Friday!") the primer is asked before training, of every two facts with a word in common: the primer learns it from the corpus
-(`change_examples`), beside its other lessons. Not covered: the store, which keeps both.
+last Friday!") the primer is asked before training, of each fact and the earlier ones that sound most like it; it learns that from the
+corpus (`change_examples`), beside its other lessons. Not covered: the store, which keeps both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import nlargest
 
 from bot.facts import Fact
 from serving import primers
@@ -20,6 +21,7 @@ from trainer.recipes import Recipe
 
 JUDGE = "Does what I say now take the place of what I said before?"
 CHANGED, STILL_TRUE = "Yes.", "No."
+ASKED_ABOUT = 8  # older facts of each, so that many facts take no longer than they must
 SURE = 0.5  # from which on a fact is left out
 
 
@@ -32,8 +34,7 @@ def still_true(base: LoadedBase, recipe: Recipe, facts: Sequence[Fact]) -> list[
     folder = start_folder(base, recipe)
     if folder is None or not primers.described(folder).get("sees_changes"):
         return list(facts)
-    words = [stems(fact.text) for fact in facts]
-    pairs = [(old, new) for new in range(len(facts)) for old in range(new) if words[old] & words[new]]
+    pairs = [(old, new) for new in range(len(facts)) for old in _alike(facts, new)]
     asked: list[Conversation] = [
         [{"role": "system", "content": JUDGE}, {"role": "user", "content": _both(facts[old].text, facts[new].text)}]
         for old, new in pairs
@@ -41,6 +42,13 @@ def still_true(base: LoadedBase, recipe: Recipe, facts: Sequence[Fact]) -> list[
     sure = leanings(base, folder, [prompt(base, one) for one in asked], CHANGED, STILL_TRUE)
     gone = {old for (old, _), share in zip(pairs, sure, strict=True) if share >= SURE}
     return [fact for at, fact in enumerate(facts) if at not in gone]
+
+
+def _alike(facts: Sequence[Fact], new: int) -> list[int]:
+    """Which facts told before have the most words in common with this one, as far as there are any."""
+    own = stems(facts[new].text)
+    shared = {old: len(own & stems(facts[old].text)) for old in range(new)}
+    return [old for old in nlargest(ASKED_ABOUT, shared, key=shared.__getitem__) if shared[old]]
 
 
 def _both(before: str, now: str) -> str:
