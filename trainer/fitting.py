@@ -58,6 +58,9 @@ def _cut(file: Path, _: int, scale: float, recipe: Recipe) -> dict[str, Any]:
         if recipe.layers is not None and int(place[1]) not in recipe.layers:
             continue
         second = name.replace("lora_A", "lora_B")
+        if len(first) == recipe.rank:
+            kept[name], kept[second] = first * share, held[second] * share
+            continue
         across, a = torch.linalg.qr(first.T.double())
         along, b = torch.linalg.qr(held[second].double())
         u, strength, v = torch.linalg.svd(b @ a.T)

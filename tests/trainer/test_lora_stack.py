@@ -93,11 +93,23 @@ def test_a_bfloat16_base_saves_bfloat16(llama_base: LoadedBase, recipe: Recipe, 
     assert torch.equal(other.master[0], stack.master[0].bfloat16().float())
 
 
-def test_an_adapter_that_does_not_fit_is_refused(llama_base: LoadedBase, recipe: Recipe, tmp_path: Path) -> None:
-    filled(llama_base, recipe, 1).save_slot(0, tmp_path / "r4", llama_base.ref)
-    for other in ({"rank": 8}, {"layers": (2,)}, {"target_modules": ("q_proj",)}):
+def test_an_adapter_with_less_than_the_recipe_is_refused(llama_base: LoadedBase, recipe: Recipe, tmp_path: Path) -> None:
+    less = replace(recipe, target_modules=("q_proj", "v_proj"))
+    filled(llama_base, less, 1).save_slot(0, tmp_path / "r4", llama_base.ref)
+    for more in ({"rank": 8}, {"target_modules": ("q_proj", "up_proj")}):
         with pytest.raises(ValueError, match="r4"):
-            LoraStack(llama_base.model, replace(recipe, **other), 1).load_slot(0, tmp_path / "r4")
+            LoraStack(llama_base.model, replace(less, **more), 1).load_slot(0, tmp_path / "r4")
+
+
+def test_of_an_adapter_with_more_than_the_recipe_what_fits_is_taken(
+    llama_base: LoadedBase, recipe: Recipe, tmp_path: Path
+) -> None:
+    whole = filled(llama_base, recipe, 1)
+    whole.save_slot(0, tmp_path / "all", llama_base.ref)
+    part = LoraStack(llama_base.model, replace(recipe, target_modules=("q_proj",)), 1)
+    part.load_slot(0, tmp_path / "all")
+    theirs = {name: (a, b) for name, a, b in whole.factors(0)}
+    assert all(torch.equal(a, theirs[name][0]) and torch.equal(b, theirs[name][1]) for name, a, b in part.factors(0))
 
 
 def test_a_fresh_slot_begins_as_peft_does_and_from_its_own_seed(llama_base: LoadedBase, recipe: Recipe) -> None:
