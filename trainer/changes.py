@@ -35,6 +35,8 @@ def still_true(base: LoadedBase, recipe: Recipe, facts: Sequence[Fact]) -> list[
     if folder is None or not primers.described(folder).get("sees_changes"):
         return list(facts)
     pairs = [(old, new) for new in range(len(facts)) for old in _alike(facts, new)]
+    if not pairs:
+        return list(facts)
     asked: list[Conversation] = [
         [{"role": "system", "content": JUDGE}, {"role": "user", "content": _both(facts[old].text, facts[new].text)}]
         for old, new in pairs

@@ -73,6 +73,7 @@ def learning(monkeypatch: pytest.MonkeyPatch) -> Learning:
     monkeypatch.setattr(worker_module, "replay_pairs", lambda *_: [Replay("Say hi", "Hi!")])
     monkeypatch.setattr(worker_module, "start_folder", lambda *_: None)
     monkeypatch.setattr(worker_module, "written", lambda *_: [])
+    monkeypatch.setattr(worker_module, "still_true", lambda _base, _recipe, facts: list(facts))
     monkeypatch.setattr(worker_module.check, "general_of_base", lambda *_: [True])
     monkeypatch.setattr(worker_module.check, "ask", stand_in.ask)
     return stand_in
