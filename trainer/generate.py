@@ -113,9 +113,7 @@ def leanings(base: LoadedBase, folder: Path | None, texts: Sequence[str], one: s
     size, found = BATCH_SIZE[base.device], []
     with _answering(base, folder) as model, torch.inference_mode():
         for start in range(0, len(texts), size):
-            encoded = base.tokenizer(
-                list(texts[start : start + size]), return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
-            ).to(base.device)
+            encoded = _encoded(base, texts[start : start + size])
             places = (encoded["attention_mask"].cumsum(1) - 1).clamp(min=0)
             scores = model(**encoded, position_ids=places, logits_to_keep=1).logits[:, -1, tokens]
             found += scores.float().softmax(1)[:, 0].tolist()
@@ -183,15 +181,19 @@ def _note_written(tokenizer: Any) -> Callable[..., Any]:
     return ended
 
 
+def _encoded(base: LoadedBase, texts: Sequence[str]) -> Any:
+    """The texts' tokens on the base's device, padded on the left."""
+    how: dict[str, Any] = {"padding": True, "padding_side": "left", "add_special_tokens": False}
+    return base.tokenizer(list(texts), return_tensors="pt", **how).to(base.device)
+
+
 def _new_tokens(base: LoadedBase, model: Any, texts: Sequence[str], max_new_tokens: int, times: int = 1, **how: Any) -> Any:
     """(texts × times, up to `max_new_tokens`): what follows each text, read once however often. `how`: of transformers."""
     import torch
     from transformers import DynamicCache
 
     tokenizer = base.tokenizer
-    encoded = tokenizer(
-        list(texts), return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
-    ).to(base.device)
+    encoded = _encoded(base, texts)
     with torch.inference_mode():
         if times > 1:
             read = DynamicCache()
