@@ -325,6 +325,7 @@ def change_examples(pool: Sequence[Item], count: int, rng: random.Random) -> lis
     changes = [item for item in pool if item.changed]
     groups = [item for item in pool if item.grouped and item.told]
     likened = [item for item in pool if item.beside]
+    likened_changes = [item for item in likened if item.changed] or likened
     examples: list[Example] = []
     for _ in range(count):
         if changes and rng.random() < 1 / 3:
@@ -335,7 +336,7 @@ def change_examples(pool: Sequence[Item], count: int, rng: random.Random) -> lis
             before, now = (said[at] for at in sorted(rng.sample(range(len(said)), 2)))
             examples.append(change_example(before, now, changed=False))
         elif likened:
-            item = rng.choice(likened if rng.random() < 0.5 else [one for one in likened if one.changed] or likened)
+            item = rng.choice(likened if rng.random() < 0.5 else likened_changes)
             examples.append(change_example(rng.choice(item.beside), item.told[0][0], changed=False))
     return examples
 
