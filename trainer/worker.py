@@ -347,7 +347,7 @@ class Worker:
         """JSON beside the weights: recipe, scores, and which questions were trained and which were asked."""
         held = {
             "recipe": self._recipe.name,
-            "facts": len(candidate.facts),
+            "facts": len(candidate.facts) - len(candidate.set_aside),
             "examples": len(candidate.dataset.examples),
             "losses": [round(loss, 4) for loss in trained.losses],
             "scores": scores.as_dict(),
