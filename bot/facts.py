@@ -199,7 +199,7 @@ def _lasting(sentence: str) -> bool:
     doc = parse(sentence)
     root = next(token for token in doc if token.dep_ == "ROOT")
     if root.lemma_ in {"think", "need", "want", "guess", "wonder", "hope", "try", "feel", "mean", "know", "see", "ask", "wish",
-                       "look", "say", "understand", "agree", "thank", "suppose", "believe", "go", "come"}:  # fmt: skip
+                       "look", "say", "tell", "forget", "understand", "agree", "thank", "suppose", "believe", "go", "come"}:  # fmt: skip
         return False
     subject = next((child for child in root.children if child.dep_ in ("nsubj", "nsubjpass")), None)
     return subject is not None and (subject.lower_ in ("i", "we") or any(child.lower_ in ("my", "our") for child in subject.children)) and len(doc) > 3  # fmt: skip
