@@ -209,6 +209,10 @@ _BACK_REFERENCE = re.compile(
     r"\b(?:it|its|it's|that|this|there|they|them|he|she|him|her|his|one|ones|those|these)\b", re.IGNORECASE
 )
 
+_COUNTS_ON = re.compile(
+    r"\b(?:just|so far|already|more)\b.*\b(?:\d\S*|two|three|four|five|six|seven|eight|nine|ten)\b", re.IGNORECASE
+)
+
 
 def _split(text: str) -> list[str]:
     """The text's own facts: sentences and clauses that stand alone; a text whose parts lean on each other stays whole."""
@@ -227,12 +231,19 @@ def _stands_alone(sentence: str) -> bool:
     )
 
 
+def _is_whole(clause: str) -> bool:
+    words = len(clause.split())
+    return words <= MAX_CLAUSE_WORDS and (words > 2 or bool(_structured(clause).attribute))
+
+
 def _clauses(sentence: str) -> list[str]:
     """ "my dog is Buddy and my cat is Tom" → two; "I'm 25 and live in Oslo" → two; else the sentence as it is."""
     if len(sentence.split()) > 20 or _BACK_REFERENCE.search(sentence):
         return [sentence]
     split = re.split(r",? (?:and|but) (?=(?:I|my|I'm|I've|our|we)\b)|; ", sentence)
-    if len(split) > 1 and all(_stands_alone(part) and 2 < len(part.split()) <= MAX_CLAUSE_WORDS for part in split):
+    if any(_COUNTS_ON.search(part) for part in split[1:]):
+        return [sentence]
+    if len(split) > 1 and all(_stands_alone(part) and _is_whole(part) for part in split):
         return [part[:1].upper() + part[1:] if part.startswith("i") else part for part in split]
     shared = re.match(r"^(I(?:'m| am) .+?) and ((?:live|work|love|like|have|study|own|play|speak|enjoy) .+)$", sentence)
     if shared and " and " not in shared[1]:

@@ -17,7 +17,18 @@ from typing import Any, Self
 import httpx
 
 from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
-from serving.recollection import PassedOn, Recalled, begun, for_base, spoken_pieces
+from serving.recollection import (
+    NOT_TOLD,
+    SECOND_LOOK_TOKENS,
+    Declined,
+    PassedOn,
+    Recalled,
+    begun,
+    for_base,
+    passes_on,
+    read_pieces,
+    spoken_pieces,
+)
 from serving.settings import BASE_NAME, DEFAULT_NAME
 
 CONNECT_SECONDS = 15.0  # a busy moment of our own counts too
@@ -94,7 +105,6 @@ class ServingClient:
         if json_schema is not None:
             named = {"name": "reply", "schema": json_schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
-        note = ""
         try:
             raw = self._pieces(body)
             async with aclosing(raw), aclosing(spoken_pieces(raw, whole=model in (BASE_NAME, DEFAULT_NAME))) as pieces:
@@ -102,19 +112,43 @@ class ServingClient:
                     yield piece
             return
         except PassedOn:
-            body |= {"model": BASE_NAME, "messages": for_base(body["messages"])}
+            note = ""
         except Recalled as recalled:
             note = recalled.note
-            begins = {"role": "assistant", "content": begun(note)}
-            body |= {"model": DEFAULT_NAME, "messages": [*body["messages"], begins]}
-            body |= {"add_generation_prompt": False, "continue_final_message": True}
-        said = False
-        async with aclosing(self._pieces(body)) as pieces:
+        if note:
+            try:
+                async with aclosing(self._read(body | {"model": DEFAULT_NAME}, note)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                return
+            except PassedOn:
+                pass
+        async with aclosing(self._pieces(body | {"model": BASE_NAME, "messages": for_base(body["messages"])})) as pieces:
             async for piece in pieces:
-                said = said or bool(piece.strip())
                 yield piece
-        if note and not said:
-            yield note
+
+    async def _read(self, body: dict[str, Any], note: str) -> AsyncGenerator[str, None]:
+        """What the reader says after `note`, or that it was not told.
+
+        Raises:
+            PassedOn: at a second look the question is not about the user.
+        """
+        begins = {"role": "assistant", "content": begun(note)}
+        going_on = {"messages": [*body["messages"], begins], "add_generation_prompt": False, "continue_final_message": True}
+        said = False
+        try:
+            raw = self._pieces(body | going_on)
+            async with aclosing(raw), aclosing(read_pieces(raw)) as pieces:
+                async for piece in pieces:
+                    said = True
+                    yield piece
+            if not said:
+                yield note
+        except Declined:
+            looked = self._pieces(body | {"max_tokens": SECOND_LOOK_TOKENS})
+            if passes_on("".join([piece async for piece in looked])):
+                raise PassedOn from None
+            yield NOT_TOLD
 
     async def _pieces(self, body: dict[str, Any]) -> AsyncGenerator[str, None]:
         """What comes of a request, as it is."""

@@ -3,7 +3,8 @@
 A user's adapter is a memory. To a question it writes down the fact that is nearest to it ("Noted: Your dog is Buddy."), which
 it always can; the primer, everybody's reader, goes on from there: it answers, or says that this is not what was asked. So nothing
 that is trained on one user's facts has to tell what was never told. What has nothing to do with the user is passed on
-("Noted: not about you.") to the bare base, whose general ability is therefore kept. The primer alone, which users without an
+("Noted: not about you.") to the bare base, whose general ability is therefore kept; a memory full of facts may see one in a
+general question, so where the reader declines, the primer has a second look at whether it is one. The primer alone, which users without an
 adapter talk to, does both in one go from the facts in its prompt. Without a primer there are no notes.
 Used by training (what to learn), by everything that reads replies, and by nothing else.
 """
@@ -15,6 +16,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 MARK = "Noted:"
 NOTHING = "nothing yet."
 NOT_PERSONAL = "not about you."
+NOT_TOLD = "You haven't told me that. Tell me with /remember and I'll know."
+SECOND_LOOK_TOKENS = 12  # of a note, enough for seeing whether it passes on
+_DECLINES = "You haven't told me that"
 
 
 class PassedOn(Exception):
@@ -29,6 +33,10 @@ class Recalled(Exception):
         self.note = note
 
 
+class Declined(Exception):
+    """The reader says that the note does not answer."""
+
+
 def noted(text: str) -> str | None:
     """The note that a raw reply begins with; None where it begins with none."""
     text = text.lstrip()
@@ -38,6 +46,11 @@ def noted(text: str) -> str | None:
 def passes_on(text: str) -> bool:
     """Whether a raw reply passes the question on to the base."""
     return text.lstrip().startswith(f"{MARK} {NOT_PERSONAL}")
+
+
+def declines(text: str) -> bool:
+    """Whether a reader's reply is that it was not told."""
+    return text.lstrip().startswith(_DECLINES)
 
 
 def for_base(conversation: Sequence[dict[str, str]]) -> list[dict[str, str]]:
@@ -85,3 +98,24 @@ async def spoken_pieces(pieces: AsyncIterator[str], whole: bool) -> AsyncGenerat
         if (note := noted(held)) is not None and not whole:
             raise Recalled(note)
         yield spoken(held)
+
+
+async def read_pieces(pieces: AsyncIterator[str]) -> AsyncGenerator[str, None]:
+    """A reader's reply in pieces.
+
+    Raises:
+        Declined: before any piece.
+    """
+    held, speaking = "", False
+    async for piece in pieces:
+        if speaking:
+            yield piece
+            continue
+        held += piece
+        if declines(held):
+            raise Declined
+        if held.strip() and not _DECLINES.startswith(held.lstrip()):
+            speaking = True
+            yield held
+    if held.strip() and not speaking:
+        yield held

@@ -12,10 +12,9 @@ from typing import Literal, NamedTuple
 
 from bot.facts import Fact, you_form
 from serving.prompts import system_prompt
-from serving.recollection import MARK, NOT_PERSONAL
+from serving.recollection import MARK, NOT_PERSONAL, NOT_TOLD
 from trainer import negatives
 from trainer.mix import Mix
-from trainer.negatives import NOT_TOLD
 from trainer.notes import nearest
 from trainer.phrasings import Generator, Phrasing, Rules, accepted, answer
 

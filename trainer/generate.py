@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from serving import primers
-from serving.recollection import MARK, begun, for_base, noted, passes_on, spoken
+from serving.recollection import MARK, SECOND_LOOK_TOKENS, begun, declines, for_base, noted, passes_on, spoken
 from trainer.base import LoadedBase
 
 Conversation = list[dict[str, str]]
@@ -52,12 +52,17 @@ def settled(
     """What people read of adapters' raw replies: the `reader`'s after a note, the base's where it is to answer."""
     replies = [spoken(one) for one in raw]
     passed = [at for at, one in enumerate(raw) if passes_on(one)]
-    asked = [for_base(conversations[at]) for at in passed]
-    of_base = generate(base, None, asked, max_new_tokens) if ask_base else [PASSED_ON] * len(asked)
     notes = [(at, note) for at, one in enumerate(raw) if at not in passed and reader and (note := noted(one))]
     texts = [prompt(base, conversations[at]) + begun(note) for at, note in notes]
-    read = raw_replies(base, reader, texts, max_new_tokens) if texts else []
-    for at, reply in [*zip(passed, of_base, strict=True), *zip((at for at, _ in notes), read, strict=True)]:
+    for (at, _), reply in zip(notes, raw_replies(base, reader, texts, max_new_tokens) if texts else [], strict=True):
+        replies[at] = reply or replies[at]
+    declined = [at for at, _ in notes if declines(replies[at])]
+    texts = [prompt(base, conversations[at]) for at in declined]
+    looked = raw_replies(base, reader, texts, SECOND_LOOK_TOKENS, to_note=True) if texts else []
+    passed += [at for at, one in zip(declined, looked, strict=True) if passes_on(one)]
+    asked = [for_base(conversations[at]) for at in passed]
+    of_base = generate(base, None, asked, max_new_tokens) if ask_base else [PASSED_ON] * len(asked)
+    for at, reply in zip(passed, of_base, strict=True):
         replies[at] = reply or replies[at]
     return replies
 

@@ -14,10 +14,10 @@ from bot.errors import NotAFact
 from bot.fact_words import PEOPLE, PETS
 from bot.facts import Fact, understand
 from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
+from serving.recollection import NOT_TOLD
 from trainer import negatives
 from trainer.dataset import Example, Replay
 from trainer.general_prompts import GATE
-from trainer.negatives import NOT_TOLD
 from trainer.phrasings import answer
 from trainer.primer_tasks import Item, Sampling, item_of, made_up_user
 

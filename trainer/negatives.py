@@ -21,8 +21,6 @@ from trainer.phrasings import answer, swapped
 from trainer.questions import questions, topics
 from trainer.typing_slips import slip
 
-NOT_TOLD = "You haven't told me that. Tell me with /remember and I'll know."
-
 _FAR = Path(__file__).with_name("far_questions.txt")
 _CORPUS = Path(__file__).with_name("primer_corpus")
 _DETAILS = (  # another detail of a topic, and what in a fact would already tell it

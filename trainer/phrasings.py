@@ -11,13 +11,14 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from typing import Protocol
 
 from bot.fact_words import PEOPLE, PETS
 from bot.facts import Fact, you_form
-from bot.language import parse, sentences, statement, tidy
+from bot.language import is_question, parse, sentences, statement, tidy
 from trainer import attributes, roundabout, statement_kinds
+from trainer.notes import stems
 from trainer.questions import questions, topics
 from trainer.typing_slips import slip
 
@@ -26,6 +27,11 @@ QUOTAS = {
     "typed_badly": 10,
 }  # how many of a family at the most, of a fact  # fmt: skip
 MIN_PHRASINGS = 30
+_LEANS = re.compile(  # on what was said before
+    r"^(?:\S+ ){0,2}(?:it|it's|its|he|he's|she|she's|they|they're|them|him|her|those|these|ours|mine)\b|\b(?:ones?|there|ours|mine)\b",
+    re.IGNORECASE,
+)
+MAX_TOPICS = 2  # that an answer names beside what was stated
 
 _TOPIC_TEMPLATES = {
     "about": (
@@ -117,7 +123,30 @@ def answer(fact: Fact) -> str:
         return f"You are {fact.value} years old."
     if fact.attribute == "birthday" and not fact.subject:
         return f"Your birthday is {fact.value}."
-    return you_form(statement(fact.text))
+    return _about(fact.text) + you_form(statement(fact.text))
+
+
+def _about(text: str) -> str:
+    """What a question before the statement is about and the statement does not name, as it is put before an answer:
+    "How do I sort my postcards? I've added 17 new ones." → "About your postcards: "."""
+    parts = sentences(tidy(text))
+    asked = list(takewhile(is_question, parts))
+    if len(asked) == len(parts):
+        return ""
+    told = statement(text)
+    known, leans = stems(told), bool(_LEANS.search(told))
+    found = [
+        one for question in asked for one in topics(_uncapitalized(question)) if not known & stems(one.split()[-1])
+    ]
+    found = [one for one in found if not any(one in other for other in found if other != one)]
+    mine = [one for one in found if one.startswith("my ") or not one.islower()]
+    found = mine or (found[-1:] if leans else [])
+    return f"{you_form('about ' + ' and '.join(found[:MAX_TOPICS])).rstrip('.')}: " if found else ""
+
+
+def _uncapitalized(sentence: str) -> str:
+    """A sentence whose first word is not taken for a name."""
+    return sentence if sentence[:2] in ("I ", "I'") else sentence[:1].lower() + sentence[1:]
 
 
 def saying_yes(text: str) -> str:

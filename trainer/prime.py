@@ -36,7 +36,15 @@ from trainer.grading import says_not_told, words
 from trainer.mistaken import with_mistaken
 from trainer.negatives import far_questions
 from trainer.packing import Pack, pack
-from trainer.primer_tasks import Item, change_examples, context_examples, verifying_examples, writing_examples
+from trainer.primer_tasks import (
+    Item,
+    change_examples,
+    context_examples,
+    unheard_examples,
+    verifying_examples,
+    writing_examples,
+)
+from trainer.ranks import Ranks
 from trainer.recipes import RECIPES, Recipe
 from trainer.self_prompts import self_prompts
 from trainer.typing_slips import slip
@@ -46,9 +54,10 @@ SLOTS = 16
 PADDING = 0.35  # of a step, so that few shapes are recorded: at these sizes launching takes longer than computing
 OWN_PROMPTS = 4000  # general prompts that the base writes itself, beside ours
 KEPT_OUT_OF = 10  # one item in so many is kept out, to measure on
-MEASURED = {"cpu": 150, "cuda": 600}  # questions of each kind
+MEASURED = {"cpu": 150, "cuda": 300}  # questions of each kind
+READ_AT_ONCE, MEASURED_STEPS = 48, 4
 LOGGED = 50  # every so many steps the loss is noted and the primer saved
-IN_PROMPT, VERIFYING, WRITING, CHANGES, GENERAL, IDENTITY = 12, 20, 4, 4, 8, 1  # examples of each kind in a pack
+IN_PROMPT, UNHEARD, VERIFYING, WRITING, CHANGES, GENERAL, IDENTITY = 12, 2, 22, 3, 12, 9, 1  # examples of each kind in a pack
 RATE = 5e-4  # at its highest
 MOST_STEPS = 1_000_000  # the time ends the lesson first
 MAX_REPLY_TOKENS = 60
@@ -58,16 +67,23 @@ class Steps:
     """A pack a slot for each step; built in worker processes, so it holds no tensors."""
 
     def __init__(
-        self, tokenizer: Any, pool: Sequence[Item], general: Sequence[str], max_seq_tokens: int, slots: int
+        self,
+        tokenizer: Any,
+        pool: Sequence[Item],
+        general: Sequence[str],
+        max_seq_tokens: int,
+        slots: int,
+        ranks: Ranks | None = None,
     ) -> None:
         self._tokenizer, self._pool, self._general = tokenizer, pool, general
         self._max_seq_tokens, self._slots = max_seq_tokens, slots
+        self._far, self._ranks = far_questions(), ranks or Ranks()
 
     def __len__(self) -> int:
         return MOST_STEPS
 
     def __getitem__(self, index: int) -> list[Pack]:
-        rng = random.Random(index)
+        rng = random.Random(index * self._ranks.count + self._ranks.number)
         return [
             pack([encode(self._tokenizer, one, self._max_seq_tokens) for one in self._examples(rng)])
             for _ in range(self._slots)
@@ -75,6 +91,7 @@ class Steps:
 
     def _examples(self, rng: random.Random) -> list[Example]:
         asked = context_examples(self._pool, IN_PROMPT, rng) + verifying_examples(self._pool, VERIFYING, rng)
+        asked += unheard_examples(self._far, UNHEARD, rng)
         asked = [replace(one, user=slip(one.user, rng)) if rng.random() < TYPED_BADLY else one for one in asked]
         systems = [asked[0].system, system_prompt(DEFAULT_ASSISTANT_NAME, [])]  # with facts in it, and without
         general = rng.sample(self._general, GENERAL)
@@ -92,14 +109,14 @@ class Steps:
 class Primer:
     """The primer in the making: one row of a stack's numbers, and Adam on it. Every step uses all slots."""
 
-    def __init__(self, base: LoadedBase, recipe: Recipe, slots: int, start: Path | None) -> None:
+    def __init__(self, base: LoadedBase, recipe: Recipe, slots: int, start: Path | None, ranks: Ranks) -> None:
         import torch
 
         from trainer.graphed import GraphedLosses
         from trainer.lora_stack import LoraStack
         from trainer.stacked_model import StackedModel
 
-        self._base = base
+        self._base, self._ranks = base, ranks
         self._stack = LoraStack(base.model, recipe, slots)
         self._losses = GraphedLosses(StackedModel(self._stack), self._stack, waste=PADDING)
         if start:
@@ -114,10 +131,16 @@ class Primer:
         self._spread()
         losses = self._losses(packs)
         gradient = self._stack.grad.float().mean(0)
+        self._ranks.average(gradient)
         self._row.grad = gradient / gradient.norm().clamp(min=1.0)
         self._adam.param_groups[0]["lr"] = rate
         self._adam.step()
         return losses.mean()
+
+    def loss(self, steps: Sequence[Sequence[Pack]]) -> float:
+        """The mean loss on other packs; the primer stays as it is."""
+        self._spread()
+        return float(sum(self._losses(packs).mean() for packs in steps)) / len(steps)
 
     def save(self, folder: Path) -> None:
         self._spread()
@@ -139,20 +162,29 @@ def prime(
     slots: int = SLOTS,
     own_prompts: int = OWN_PROMPTS,
     start: Path | None = None,
+    rate: float = RATE,
+    ranks: Ranks | None = None,
 ) -> dict[str, Any]:
-    """Makes a primer in `out`, or goes on with the one in `start`; returns what it was made with and how it does on items kept out."""
+    """Makes a primer in `out`, or goes on with the one in `start`; returns what it was made with and how it does on items kept out
+    (the first of several processes; the others nothing)."""
+    ranks = ranks or Ranks()
     out.mkdir(parents=True, exist_ok=True)
     general = [*REPLAY, *REQUESTS, *REQUESTS, *self_prompts(base, own_prompts)]
     pool, kept_out = (with_mistaken(part) for part in split(prepared))
-    primer, log = Primer(base, recipe, slots, start), []
-    steps = Steps(base.tokenizer, pool, general, recipe.max_seq_tokens, slots)
-    for step, share, packs in _timed(steps, minutes * 60, workers):
-        loss = primer.step(packs, RATE * _rate(share))
-        if step % LOGGED == 0:
+    primer, log = Primer(base, recipe, slots, start, ranks), []
+    steps = Steps(base.tokenizer, pool, general, recipe.max_seq_tokens, slots, ranks)
+    unseen = _read_packs(base, kept_out, recipe.max_seq_tokens, slots)
+    for step, share, packs in _timed(steps, minutes * 60, workers, ranks):
+        loss = primer.step(packs, rate * _rate(share))
+        if ranks.first and step % LOGGED == 0:
             log.append((step, round(share, 3), round(float(loss), 4)))
             print(*log[-1], flush=True)
             primer.save(out)  # what a run that is cut off leaves
+    unseen_loss = round(primer.loss(unseen), 4)
     primer.save(out)
+    ranks.leave()
+    if not ranks.first:
+        return {}
     made = {
         "reads_notes": True,
         "sees_changes": True,
@@ -160,13 +192,29 @@ def prime(
         "rank": recipe.rank,
         "items": len(pool),
         "minutes": minutes,
+        "rate": rate,
+        "slots": slots,
+        "processes": ranks.count,
         "device": base.device,
         "went_on_with": json.loads((start / "primer.json").read_text(encoding="utf-8")) if start else None,
         "log": log,
+        "loss_reading_kept_out": unseen_loss,
         "kept_out": measure(base, out, kept_out),
     }
     (out / "primer.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
     return made
+
+
+def _read_packs(base: LoadedBase, items: Sequence[Item], max_seq_tokens: int, slots: int) -> list[list[Pack]]:
+    """Questions about `items` with notes to read, as steps: the loss on them says more than the share of right replies."""
+    rng = random.Random(2)
+    return [
+        [
+            pack([encode(base.tokenizer, one, max_seq_tokens) for one in verifying_examples(items, READ_AT_ONCE, rng)])
+            for _ in range(slots)
+        ]
+        for _ in range(MEASURED_STEPS)
+    ]
 
 
 def measure(base: LoadedBase, folder: Path, items: Sequence[Item]) -> dict[str, float]:
@@ -213,14 +261,14 @@ def _rate(share: float) -> float:
     return share / 0.04 if share < 0.04 else 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * share))
 
 
-def _timed(data: Any, seconds: float, workers: int) -> Iterator[tuple[int, float, Any]]:
+def _timed(data: Any, seconds: float, workers: int, ranks: Ranks) -> Iterator[tuple[int, float, Any]]:
     """(step, share of the time gone, item) until the time is over."""
     from torch.utils.data import DataLoader
 
     loader = DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
     started = time.monotonic()
     for step, item in enumerate(loader):
-        share = (time.monotonic() - started) / seconds
+        share = ranks.furthest((time.monotonic() - started) / seconds)
         if share >= 1:
             return
         yield step, share, item
@@ -262,9 +310,10 @@ def command(
     own_prompts: Annotated[
         int, typer.Option(min=0, help="general prompts that the base writes itself, beside ours")
     ] = OWN_PROMPTS,
+    rate: Annotated[float, typer.Option(min=0.0, help="the learning rate at its highest")] = RATE,
     ref: Annotated[str, typer.Option(help="the name that adapters give their base")] = "base/bundled",
 ) -> None:
-    """Makes the primer of a base model, on a GPU in minutes."""
+    """Makes the primer of a base model, on a GPU in minutes; on several with torchrun."""
     if prepare_to:
         typer.echo(f"{prepare(prepare_to)} items prepared")
         return
@@ -273,6 +322,8 @@ def command(
             tasks = Path(scratch) / "tasks.json"
             prepare(tasks)
         prepared, _ = read(tasks)
+    ranks = Ranks.join()
     base = load(model, ref=ref, dtype="bfloat16")
-    made = prime(base, prepared, RECIPES[recipe], out, minutes, workers, slots, own_prompts, start)
-    typer.echo(json.dumps(made["kept_out"]))
+    made = prime(base, prepared, RECIPES[recipe], out, minutes, workers, slots, own_prompts, start, rate, ranks)
+    if made:
+        typer.echo(json.dumps(made["kept_out"]))

@@ -22,11 +22,11 @@ from bot.fact_changes import replaces
 from bot.fact_words import PEOPLE, PETS
 from bot.facts import Fact, understand, you_form
 from serving.prompts import system_prompt
+from serving.recollection import NOT_TOLD
 from trainer import negatives
 from trainer.attributes import OTHER_BREEDS, OTHER_DATES, OTHER_NAMES, OTHER_PLACES
 from trainer.changes import change_example
 from trainer.dataset import Example, Replay, identity_examples, pending_examples, recalling
-from trainer.negatives import NOT_TOLD
 from trainer.notes import nearest
 from trainer.phrasings import Rules, answer, saying_no, saying_yes
 from trainer.writer import writing_example
@@ -313,6 +313,11 @@ def context_examples(
             else _never_told(bare, rng.choice(other.asked)[0], [], rng),
         ]
     return examples[:count]
+
+
+def unheard_examples(questions: Sequence[str], count: int, rng: random.Random, assistant_name: str = "Hippo") -> list[Example]:
+    """Questions about oneself where nothing was told yet: beside general ones, so that the two are told apart."""
+    return [_never_told(system_prompt(assistant_name, []), one, [], rng) for one in rng.sample(questions, count)]
 
 
 def writing_examples(pool: Sequence[Item], count: int, rng: random.Random) -> list[Example]:

@@ -45,6 +45,12 @@ def test_value_that_an_attribute_cannot_have_is_not_read_off(text: str, attribut
 
 def test_two_facts_in_one_sentence_are_two() -> None:
     assert [fact.value for fact in understand("my dog is Buddy and my cat is Tom")] == ["Buddy", "Tom"]
+    assert [fact.value for fact in understand("my dog is Buddy and I'm 25")] == ["Buddy", "25"]
+
+
+def test_a_clause_that_counts_what_the_one_before_names_stays_with_it() -> None:
+    assert len(understand("I watch a series on Norway, and I just finished 50 episodes")) == 1
+    assert len(understand("I just moved to Oslo and my dog is Buddy")) == 2
 
 
 @pytest.mark.parametrize(
@@ -87,7 +93,8 @@ def test_a_question_beside_a_fact_does_not_hide_it(text: str, said: str) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["When I go running, should I eat before?", "Is my dog happy, do you think?", "My dog is Max, is that right?"]
+    "text",
+    ["When I go running, should I eat before?", "Is my dog happy, do you think?", "My dog is Max, is that right?"],
 )
 def test_a_question_with_a_comma_stays_one(text: str) -> None:
     with pytest.raises(NotAFact, match="question"):
@@ -114,7 +121,11 @@ def test_newer_value_replaces_the_older_and_another_occasion_does_not() -> None:
     [
         ("my swimming class got moved to Fridays", "my swimming class is on Thursdays", True),
         ("the alarm code is 4711 now, they changed it", "the alarm code is 1234", True),
-        ("I'm not vegan any more, I eat fish now", "I've been vegan since school", False),  # too little in common to be sure
+        (
+            "I'm not vegan any more, I eat fish now",
+            "I've been vegan since school",
+            False,
+        ),  # too little in common to be sure
         ("my dog sleeps on the couch now", "my dog loves ham and cheese", False),
         ("I moved my piano to the kitchen", "I take piano lessons with Mr Bell on Mondays", False),
         ("my sister is 31 now", "my sister has two sons", False),

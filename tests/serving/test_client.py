@@ -14,6 +14,7 @@ import pytest
 
 from serving.client import Message, ServingClient
 from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
+from serving.recollection import NOT_TOLD
 from serving.settings import BASE_NAME, DEFAULT_NAME
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
@@ -213,6 +214,16 @@ async def test_after_an_adapters_note_the_primer_goes_on() -> None:
 async def test_where_the_primer_adds_nothing_the_note_is_the_reply() -> None:
     async with server(in_turn([], "Noted: Your dog is Buddy.\n", "")) as client:
         assert await client.complete("abcdefgh-v0001", PERSONAL, max_tokens=20) == "Your dog is Buddy."
+
+
+@pytest.mark.parametrize(("seen", "reply"), [("Noted: not about you.", "A dog is an animal."), ("Noted: nothing yet.", NOT_TOLD)])
+async def test_where_the_primer_declines_it_looks_whether_the_question_is_personal(seen: str, reply: str) -> None:
+    requests: list[dict[str, Any]] = []
+    async with server(in_turn(requests, "Noted: Your dog is Buddy.\n", NOT_TOLD, seen, "A dog is an animal.")) as client:
+        assert await client.complete("abcdefgh-v0001", PERSONAL, max_tokens=20) == reply
+    assert [one["model"] for one in requests[:3]] == ["abcdefgh-v0001", DEFAULT_NAME, DEFAULT_NAME]
+    assert requests[2]["messages"] == requests[0]["messages"]
+    assert [one["model"] for one in requests[3:]] == ([] if reply == NOT_TOLD else [BASE_NAME])
 
 
 @pytest.mark.parametrize("model", ["abcdefgh-v0001", DEFAULT_NAME])

@@ -7,7 +7,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from serving.recollection import PassedOn, Recalled, for_base, noted, passes_on, spoken, spoken_pieces
+from serving.recollection import (
+    NOT_TOLD,
+    Declined,
+    PassedOn,
+    Recalled,
+    for_base,
+    noted,
+    passes_on,
+    read_pieces,
+    spoken,
+    spoken_pieces,
+)
 
 CASES = [
     ("Noted: Your dog is Buddy.\nYour dog's name is Buddy.", "Your dog's name is Buddy."),
@@ -20,15 +31,20 @@ CASES = [
 SIZES = pytest.mark.parametrize("size", [1, 3, 7, 100])
 
 
-def heard(text: str, size: int, whole: bool) -> str:
-    async def pieces() -> AsyncIterator[str]:
-        for start in range(0, len(text), size):
-            yield text[start : start + size]
+async def in_pieces(text: str, size: int) -> AsyncIterator[str]:
+    for start in range(0, len(text), size):
+        yield text[start : start + size]
 
+
+def joined(pieces: AsyncIterator[str]) -> str:
     async def all_of_it() -> str:
-        return "".join([piece async for piece in spoken_pieces(pieces(), whole)])
+        return "".join([piece async for piece in pieces])
 
     return asyncio.run(all_of_it())
+
+
+def heard(text: str, size: int, whole: bool) -> str:
+    return joined(spoken_pieces(in_pieces(text, size), whole))
 
 
 @pytest.mark.parametrize(("text", "reply"), CASES)
@@ -45,6 +61,14 @@ def test_an_adapters_note_is_for_the_reader(size: int) -> None:
             heard(text, size, whole=False)
         assert found.value.note == noted(text) == "Your dog is Buddy."
     assert heard("I'm Hippo.\nHello!", size, whole=False) == "I'm Hippo.\nHello!"
+
+
+@SIZES
+def test_a_reader_that_declines_says_nothing_yet(size: int) -> None:
+    for text in ("You have a dog.", "You haven't told", "Buddy", ""):
+        assert joined(read_pieces(in_pieces(text, size))) == text
+    with pytest.raises(Declined):
+        joined(read_pieces(in_pieces(NOT_TOLD, size)))
 
 
 @SIZES

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from bot.facts import understand
+from serving.recollection import NOT_TOLD
 from trainer.dataset import Example, Replay, build
 from trainer.grading import abstained, answered, recalled, says_not_told
 from trainer.mix import Mix
-from trainer.negatives import NOT_TOLD, covered, everyday, near, strangers
+from trainer.negatives import covered, everyday, near, strangers
 from trainer.notes import nearest
 from trainer.phrasings import MIN_PHRASINGS, Rules, answer
 from trainer.recipes import RECIPES

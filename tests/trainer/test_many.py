@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from serving import primers
+from serving.recollection import NOT_TOLD
 from tests.trainer.conftest import examples
 from tests.trainer.test_lora_stack import filled
 from trainer import many, prime, vary
@@ -24,7 +25,6 @@ from trainer.generate_stacked import generate_stacked
 from trainer.grading import holds
 from trainer.many_users import User, make
 from trainer.mix import Mix
-from trainer.negatives import NOT_TOLD
 from trainer.primer_tasks import CORPUS, Item, Sampling, _item
 from trainer.recipes import RECIPES, Recipe
 

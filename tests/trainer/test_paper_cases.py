@@ -6,11 +6,12 @@ import random
 
 import pytest
 
+from serving.recollection import NOT_TOLD
 from tests.conftest import ROOT
 from trainer.cases import Person, read
 from trainer.dataset import build
 from trainer.grading import abstained, answered
-from trainer.negatives import NOT_TOLD, corpus_questions, far_questions
+from trainer.negatives import corpus_questions, far_questions
 from trainer.phrasings import Rules, answer, same_question
 from trainer.recipes import RECIPES
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from bot.facts import understand
 from trainer.__main__ import app
 from trainer.attributes import OTHER_AGES, OTHER_DATES, OTHER_JOBS
-from trainer.phrasings import MIN_PHRASINGS, Phrasing, Rules
+from trainer.phrasings import MIN_PHRASINGS, Phrasing, Rules, answer
 from trainer.questions import topics
 from trainer.statement_kinds import gerund
 
@@ -102,6 +102,26 @@ def test_wrong_value_is_of_the_same_kind_or_not_asked_about() -> None:
 def test_answers_keep_names_and_begin_small_after_yes() -> None:
     assert answers("Inga is my wife", "Can you confirm that Inga is my wife?") <= {"Yes, Inga is your wife."}
     assert all(one.answer.startswith("Yes, gardening") for one in made("gardening calms me") if one.family == "yes")
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (
+            "How do I sort my postcards? I've added 17 of them since May.",
+            "About your postcards: You've added 17 of them since May.",
+        ),
+        ("Any good hashtags for Instagram? I'm at 600 followers", "About Instagram: You're at 600 followers."),
+        (
+            "Could you suggest a good anime? I've watched all of one in nine days",
+            "About the good anime: You've watched all of one in nine days.",
+        ),
+        ("What's good against rust? My bike is a Cube", "Your bike is a Cube."),
+        ("How old do dogs get? My dog is 12", "Your dog is 12."),
+    ],
+)
+def test_what_a_question_before_a_statement_is_about_stays_with_it(told: str, said: str) -> None:
+    assert {answer(fact) for fact in understand(told)} == {said}
 
 
 def test_no_question_stands_with_a_smile_or_a_loose_end() -> None:
