@@ -44,6 +44,7 @@ ELSEWHERE = {  # command → the module whose `command` it is
     "phrasings": "phrasings_report",
     "prime": "prime",
     "vary": "vary",
+    "average": "averaging",
 }
 
 console = Console(stderr=True, soft_wrap=True)

@@ -22,7 +22,7 @@ from trainer.recipes import Recipe
 JUDGE = "Does what I say now take the place of what I said before?"
 CHANGED, STILL_TRUE = "Yes.", "No."
 ASKED_ABOUT = 8  # older facts of each, so that many facts take no longer than they must
-SURE = 0.5  # from which on a fact is left out
+SURE = 0.1  # from which on a fact is left out; of 144 kept-out pairs that stand beside each other none had more
 
 
 def change_example(before: str, now: str, changed: bool) -> Example:
