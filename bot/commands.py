@@ -169,7 +169,8 @@ class Commands:
         shown = active[first : first + FACTS_PER_PAGE]
         buttons = [Button("Earlier", f"facts:{page - 1}")] if page > 1 else []
         buttons += [Button("Later", f"facts:{page + 1}")] if page < pages else []
-        return Reply(replies.facts(shown, pending, first + 1, len(active)), tuple(buttons))
+        set_aside = self._memory.jobs.set_aside(user.id)
+        return Reply(replies.facts(shown, pending, set_aside, first + 1, len(active)), tuple(buttons))
 
     async def _forget(self, speaker: Speaker, text: str) -> Reply:
         user = self.user(speaker)

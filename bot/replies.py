@@ -195,12 +195,12 @@ def wait(seconds: float) -> str:
     return count(round(seconds / 3600), "hour")
 
 
-def facts(active: Sequence[StoredFact], pending_ids: frozenset[int], first: int, total: int) -> str:
-    """A page of /facts; `first` is the number of the first one shown, from 1."""
-    lines = [
-        f"{number}. {you_form(stored.fact.text)}{' (learned tonight)' if stored.id in pending_ids else ''}"
-        for number, stored in enumerate(active, start=first)
-    ]
+def facts(active: Sequence[StoredFact], pending: frozenset[int], set_aside: frozenset[int], first: int, total: int) -> str:
+    """A page of /facts; `first` is the number of the first one shown, from 1. `pending`, `set_aside`: ids of facts."""
+    lines = []
+    for number, stored in enumerate(active, start=first):
+        state = " (learned tonight)" if stored.id in pending else " (left out: you told me otherwise later)" if stored.id in set_aside else ""
+        lines.append(f"{number}. {you_form(stored.fact.text)}{state}")
     shown = "" if len(active) == total else f" ({first} to {first + len(active) - 1})"
     head = f"You have told me {count(total, 'fact')}{shown}:"
     return "\n".join([head, *lines])

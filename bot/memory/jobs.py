@@ -55,6 +55,11 @@ class Jobs:
         row = self._connection.row("select * from jobs where user_id = ? order by id desc limit 1", user_id)
         return _job(row) if row else None
 
+    def set_aside(self, user_id: str) -> frozenset[int]:
+        """The facts that the user's last training left out, since later ones seemed to take their place."""
+        row = self._connection.row("select * from jobs where user_id = ? and state = 'done' order by id desc limit 1", user_id)
+        return frozenset(_job(row).result.get("set_aside", ())) if row else frozenset()
+
     def claim(self, worker: str, lease_seconds: float, limit: int = 1) -> list[Job]:
         """Takes up to `limit` jobs, oldest first: queued ones, and running ones whose lease has run out."""
         now = self._connection.now()

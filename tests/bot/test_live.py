@@ -73,6 +73,9 @@ async def test_what_was_left_out_for_something_newer_is_said(talk: Talk) -> None
         "Left out, since what you told me later seems to take its place:",
         "- Your bowling best is 148.",
     ]
+    await talk.say("/facts")
+    lines = talk.screen().last.text.splitlines()
+    assert [line.endswith("(left out: you told me otherwise later)") for line in lines[1:]] == [True, False]
 
 
 async def test_same_message_is_taken_up_after_a_restart(tmp_path: Path, model: ModelServer) -> None:
