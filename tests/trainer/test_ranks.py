@@ -1,5 +1,8 @@
 """Processes that train together: what they share is the same in each."""
 
+from __future__ import annotations
+
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,13 +10,17 @@ from pathlib import Path
 from trainer.ranks import Ranks
 
 PROGRAM = """
+import sys
+from pathlib import Path
+
 import torch
 from trainer.ranks import Ranks
 
 ranks = Ranks.join()
 gradient = torch.tensor([1.0, 2.0]) * (ranks.number + 1)
 ranks.average(gradient)
-print("seen", ranks.count, gradient.tolist(), ranks.furthest(0.25 * (ranks.number + 1)), flush=True)
+seen = f"{ranks.count} {gradient.tolist()} {ranks.furthest(0.25 * (ranks.number + 1))}"
+Path(sys.argv[1], str(ranks.number)).write_text(seen)
 ranks.leave()
 """
 
@@ -29,14 +36,11 @@ def test_two_processes_agree(tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     root = str(Path(__file__).parents[2])
     done = subprocess.run(
-        [*torchrun, str(program)], capture_output=True, text=True, timeout=120, env=_environment(root)
+        [*torchrun, str(program), str(tmp_path)], capture_output=True, text=True, timeout=120, env=_environment(root)
     )
     assert done.returncode == 0, done.stderr
-    seen = [line for line in done.stdout.splitlines() if line.startswith("seen")]
-    assert seen == ["seen 2 [1.5, 3.0] 0.5"] * 2
+    assert [(tmp_path / number).read_text() for number in "01"] == ["2 [1.5, 3.0] 0.5"] * 2
 
 
 def _environment(root: str) -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": root, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
