@@ -18,7 +18,7 @@ NOTHING = "nothing yet."
 NOT_PERSONAL = "not about you."
 NOT_TOLD = "You haven't told me that. Tell me with /remember and I'll know."
 SECOND_LOOK_TOKENS = 12  # of a note, enough for seeing whether it passes on
-_DECLINES = "You haven't told me that"
+_DECLINES = NOT_TOLD.partition(".")[0]
 
 
 class PassedOn(Exception):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from trainer.worker import Worker
 
 ELSEWHERE = {  # command → the module whose `command` it is
+    "average": "averaging",
     "bench": "bench",
     "demo": "demo",
     "evaluate": "evaluate",
@@ -44,7 +45,6 @@ ELSEWHERE = {  # command → the module whose `command` it is
     "phrasings": "phrasings_report",
     "prime": "prime",
     "vary": "vary",
-    "average": "averaging",
 }
 
 console = Console(stderr=True, soft_wrap=True)
