@@ -73,11 +73,11 @@ class Steps:
         general: Sequence[str],
         max_seq_tokens: int,
         slots: int,
-        ranks: Ranks | None = None,
+        ranks: Ranks,
     ) -> None:
         self._tokenizer, self._pool, self._general = tokenizer, pool, general
         self._max_seq_tokens, self._slots = max_seq_tokens, slots
-        self._far, self._ranks = far_questions(), ranks or Ranks()
+        self._far, self._ranks = far_questions(), ranks
 
     def __len__(self) -> int:
         return MOST_STEPS
@@ -173,18 +173,16 @@ def prime(
     pool, kept_out = (with_mistaken(part) for part in split(prepared))
     primer, log = Primer(base, recipe, slots, start, ranks), []
     steps = Steps(base.tokenizer, pool, general, recipe.max_seq_tokens, slots, ranks)
-    unseen = _read_packs(base, kept_out, recipe.max_seq_tokens, slots)
     for step, share, packs in _timed(steps, minutes * 60, workers, ranks):
         loss = primer.step(packs, rate * _rate(share))
         if ranks.first and step % LOGGED == 0:
             log.append((step, round(share, 3), round(float(loss), 4)))
             print(*log[-1], flush=True)
             primer.save(out)  # what a run that is cut off leaves
-    unseen_loss = round(primer.loss(unseen), 4)
-    primer.save(out)
     ranks.leave()
     if not ranks.first:
         return {}
+    primer.save(out)
     made = {
         "reads_notes": True,
         "sees_changes": True,
@@ -198,7 +196,7 @@ def prime(
         "device": base.device,
         "went_on_with": json.loads((start / "primer.json").read_text(encoding="utf-8")) if start else None,
         "log": log,
-        "loss_reading_kept_out": unseen_loss,
+        "loss_reading_kept_out": round(primer.loss(_read_packs(base, kept_out, recipe.max_seq_tokens, slots)), 4),
         "kept_out": measure(base, out, kept_out),
     }
     (out / "primer.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
