@@ -27,6 +27,7 @@ import typer
 from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from serving.recollection import begun, passes_on, spoken
 from trainer.base import LoadedBase, load
+from trainer.change_tasks import change_examples, split_threes
 from trainer.changes import CHANGED
 from trainer.dataset import Example, Replay, identity_examples
 from trainer.engine import encode
@@ -38,7 +39,6 @@ from trainer.negatives import far_questions
 from trainer.packing import Pack, pack
 from trainer.primer_tasks import (
     Item,
-    change_examples,
     context_examples,
     unheard_examples,
     verifying_examples,
@@ -57,7 +57,7 @@ KEPT_OUT_OF = 10  # one item in so many is kept out, to measure on
 MEASURED = {"cpu": 150, "cuda": 300}  # questions of each kind
 READ_AT_ONCE, MEASURED_STEPS = 48, 4
 LOGGED = 50  # every so many steps the loss is noted and the primer saved
-IN_PROMPT, UNHEARD, VERIFYING, WRITING, CHANGES, GENERAL, IDENTITY = 12, 2, 22, 3, 12, 9, 1  # examples of each kind in a pack
+IN_PROMPT, UNHEARD, VERIFYING, WRITING, CHANGES, GENERAL, IDENTITY = 12, 2, 22, 3, 16, 9, 1  # examples of each kind in a pack
 RATE = 5e-4  # at its highest
 MOST_STEPS = 1_000_000  # the time ends the lesson first
 MAX_REPLY_TOKENS = 60
@@ -77,7 +77,7 @@ class Steps:
     ) -> None:
         self._tokenizer, self._pool, self._general = tokenizer, pool, general
         self._max_seq_tokens, self._slots = max_seq_tokens, slots
-        self._far, self._ranks = far_questions(), ranks
+        self._far, self._threes, self._ranks = far_questions(), split_threes()[0], ranks
 
     def __len__(self) -> int:
         return MOST_STEPS
@@ -102,7 +102,7 @@ class Steps:
             *passed_on,
             *identity,
             *writing_examples(self._pool, WRITING, rng),
-            *change_examples(self._pool, CHANGES, rng),
+            *change_examples(self._pool, self._threes, CHANGES, rng),
         ]
 
 
@@ -227,7 +227,7 @@ def measure(base: LoadedBase, folder: Path, items: Sequence[Item]) -> dict[str, 
     replies = raw_replies(base, folder, [prompt(base, _asked(one)) for one in in_prompt], MAX_REPLY_TOKENS)
     for one, reply in zip(in_prompt, replies, strict=True):
         right.setdefault(f"in the prompt, {one.kind}", []).append(_right(one, spoken(reply)))
-    changes = change_examples(items, MEASURED[base.device], rng)
+    changes = change_examples(items, split_threes()[1], MEASURED[base.device], rng)
     replies = raw_replies(base, folder, [prompt(base, _asked(one)) for one in changes], MAX_REPLY_TOKENS)
     for one, reply in zip(changes, replies, strict=True):
         kind = "changes seen" if one.completion == CHANGED else "told beside another and left"

@@ -25,7 +25,6 @@ from serving.prompts import system_prompt
 from serving.recollection import NOT_TOLD
 from trainer import negatives
 from trainer.attributes import OTHER_BREEDS, OTHER_DATES, OTHER_NAMES, OTHER_PLACES
-from trainer.changes import change_example
 from trainer.dataset import Example, Replay, identity_examples, pending_examples, recalling
 from trainer.notes import nearest
 from trainer.phrasings import Rules, answer, saying_no, saying_yes
@@ -323,27 +322,6 @@ def unheard_examples(questions: Sequence[str], count: int, rng: random.Random, a
 def writing_examples(pool: Sequence[Item], count: int, rng: random.Random) -> list[Example]:
     """What people asked about a statement, to be written."""
     return [writing_example(*rng.choice(item.told)) for item in rng.sample([item for item in pool if item.told], count)]
-
-
-def change_examples(pool: Sequence[Item], count: int, rng: random.Random) -> list[Example]:
-    """Two statements: a third of the later ones take the place of the earlier one, the others are true beside it."""
-    changes = [item for item in pool if item.changed]
-    groups = [item for item in pool if item.grouped and item.told]
-    likened = [item for item in pool if item.beside]
-    likened_changes = [item for item in likened if item.changed] or likened
-    examples: list[Example] = []
-    for _ in range(count):
-        if changes and rng.random() < 1 / 3:
-            item = rng.choice(changes)
-            examples.append(change_example(item.changed, item.told[0][0], changed=True))
-        elif groups and (not likened or rng.random() < 0.5):
-            said = list(dict.fromkeys(one for one, _ in rng.choice(groups).told))
-            before, now = (said[at] for at in sorted(rng.sample(range(len(said)), 2)))
-            examples.append(change_example(before, now, changed=False))
-        elif likened:
-            item = rng.choice(likened if rng.random() < 0.5 else likened_changes)
-            examples.append(change_example(rng.choice(item.beside), item.told[0][0], changed=False))
-    return examples
 
 
 def verifying_examples(pool: Sequence[Item], count: int, rng: random.Random, assistant_name: str = "Hippo") -> list[Example]:

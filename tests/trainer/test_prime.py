@@ -15,7 +15,7 @@ from trainer.changes import CHANGED, STILL_TRUE
 from trainer.mistaken import with_mistaken
 from trainer.prime import prime, split
 from trainer.primer import start_folder
-from trainer.primer_tasks import Item, change_examples, verifying_examples
+from trainer.primer_tasks import Item, verifying_examples
 from trainer.recipes import RECIPES
 
 THINGS = ("kites", "stamps", "teapots", "maps", "drums", "lamps", "plates", "coins", "shells", "ropes")
@@ -89,13 +89,3 @@ def test_a_question_counts_as_mistakable_only_where_what_ties_it_to_its_fact_is_
     *_, at_festival, at_wedding = with_mistaken([*others, lantern, wedding])
     assert at_wedding.mistaken == ["Who took photos at the festival?"]
     assert at_festival.mistaken == [], "it has all that ties the question to the wedding"
-
-
-def test_a_third_of_statements_pairs_are_changes_and_the_rest_stand_beside_each_other() -> None:
-    changes = [told(f"now {n}", "What?", changed=f"once {n}") for n in range(9)]
-    group = Item(["a", "b"], ["a", "b"], [[], []], [], [("q", "a")], ["x"], [], [("first", "q"), ("second", "r")], grouped=True)
-    examples = change_examples([*changes, group], 300, random.Random(0))
-    changed = [one for one in examples if one.completion == CHANGED]
-    assert 70 < len(changed) < 130
-    assert all(one.user.startswith("Before: once ") and "\nNow: now " in one.user for one in changed)
-    assert {one.user for one in examples if one.completion == STILL_TRUE} == {"Before: first\nNow: second"}
