@@ -56,12 +56,18 @@ def _unread(fact: Fact) -> bool:
     return fact.attribute in ("", "is")
 
 
+def of_other_days(one: str, other: str) -> bool:
+    """Whether both name days, and not the same ones: two occasions, which may be alike."""
+    mine, theirs = _DAY.findall(one), _DAY.findall(other)
+    return bool(mine and theirs) and mine != theirs
+
+
 def _same_count_changed(new: str, old: str) -> bool:
     """ "I've read 12 books this year" and "just finished my 15th book this year": one thing counted, another number."""
     if not (_MAY_COUNT.search(new) and _MAY_COUNT.search(old) and _stems(new) & _stems(old)):
         return False  # without a parse, which takes milliseconds
-    if _DAY.search(new) and _DAY.search(old) and _DAY.findall(new) != _DAY.findall(old):
-        return False  # two occasions
+    if of_other_days(new, old):
+        return False
     counted_new, counted_old = _counts(statement(new)), _counts(statement(old))
     shared = {unit for unit in counted_new if unit in counted_old and not counted_new[unit] & counted_old[unit]}
     if not shared:
@@ -99,6 +105,7 @@ _NUMBER_WORDS = {
 }
 
 
+_DIGITS = re.compile(r"\$?(\d[\d,.:]*)(?:st|nd|rd|th|k|am|pm)?")
 _MAY_COUNT = re.compile(
     rf"\d|\b(?:{'|'.join(_NUMBER_WORDS)}|an? (?:\w+ ){{0,3}}(?:minute|hour|day|week|month|year))s?\b", re.IGNORECASE
 )
@@ -114,7 +121,7 @@ def _as_number(token: Token) -> str:
     word = token.lower_
     if word in _NUMBER_WORDS:
         return _NUMBER_WORDS[word]
-    digits = re.fullmatch(r"\$?(\d[\d,.:]*)(?:st|nd|rd|th|k)?", word)
+    digits = _DIGITS.fullmatch(word)
     return digits[1].replace(",", "") if digits else ""
 
 
@@ -136,3 +143,9 @@ def _things(text: str) -> set[str]:
 
 def _has_number(text: str) -> bool:
     return any(_as_number(token) for token in parse(text))
+
+
+def numbers(text: str) -> frozenset[str]:
+    """The numbers in a text as digits, ordinals and number words among them; without a parse."""
+    found = (_NUMBER_WORDS.get(word) or _DIGITS.fullmatch(word) for word in re.findall(r"[\w.,:]*\w", text.casefold()))
+    return frozenset(one if isinstance(one, str) else one[1].replace(",", "") for one in found if one)

@@ -18,7 +18,7 @@ NOTHING = "nothing yet."
 NOT_PERSONAL = "not about you."
 NOT_TOLD = "You haven't told me that. Tell me with /remember and I'll know."
 SECOND_LOOK_TOKENS = 12  # of a note, enough for seeing whether it passes on
-_DECLINES = NOT_TOLD.partition(".")[0]
+DECLINES = NOT_TOLD.partition(".")[0]
 
 
 class PassedOn(Exception):
@@ -50,7 +50,7 @@ def passes_on(text: str) -> bool:
 
 def declines(text: str) -> bool:
     """Whether a reader's reply is that it was not told."""
-    return text.lstrip().startswith(_DECLINES)
+    return text.lstrip().startswith(DECLINES)
 
 
 def for_base(conversation: Sequence[dict[str, str]]) -> list[dict[str, str]]:
@@ -114,7 +114,7 @@ async def read_pieces(pieces: AsyncIterator[str]) -> AsyncGenerator[str, None]:
         held += piece
         if declines(held):
             raise Declined
-        if held.strip() and not _DECLINES.startswith(held.lstrip()):
+        if held.strip() and not DECLINES.startswith(held.lstrip()):
             speaking = True
             yield held
     if held.strip() and not speaking:

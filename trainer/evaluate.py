@@ -28,14 +28,13 @@ from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from trainer import qlora, stacked
 from trainer.base import Device, LoadedBase, load
 from trainer.cases import BadCases, Person, Question, add_strangers, group, read, read_general
-from trainer.changes import still_true
-from trainer.dataset import Example, Replay, build
+from trainer.dataset import Example, Replay
 from trainer.engine import Progress, UserExamples
 from trainer.generate import Conversation, generate
 from trainer.grading import abstained, answered
 from trainer.primer import replay_pairs, start_folder
 from trainer.recipes import RECIPES, Recipe
-from trainer.writer import written
+from trainer.user_dataset import user_dataset
 
 ARMS = ("adapter", "prompt", "base", "notes")
 MAX_REPLY_TOKENS = 80
@@ -147,19 +146,11 @@ def _examples(
     kept = folder / "examples.json"
     if kept.is_file():
         return [Example(**row) for row in json.loads(kept.read_text(encoding="utf-8"))]
-    facts = still_true(base, recipe, person.facts())
-    dataset = build(
-        facts,
-        assistant_name=DEFAULT_ASSISTANT_NAME,
-        seed=seed,
-        replay=replay,
-        mix=recipe.mix,
-        recalls=start_folder(base, recipe) is not None,
-        written=written(base, recipe, [fact.text for fact in facts], seed),
-    )
+    made = user_dataset(base, recipe, person.facts(), assistant_name=DEFAULT_ASSISTANT_NAME, seed=seed, replay=replay)
+    examples = made.dataset.examples
     folder.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps([asdict(one) for one in dataset.examples], ensure_ascii=False), encoding="utf-8")
-    return dataset.examples
+    kept.write_text(json.dumps([asdict(one) for one in examples], ensure_ascii=False), encoding="utf-8")
+    return examples
 
 
 def scores(predictions: Sequence[Prediction]) -> dict[str, Any]:

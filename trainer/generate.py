@@ -125,6 +125,25 @@ def leanings(base: LoadedBase, folder: Path | None, texts: Sequence[str], one: s
     return found
 
 
+def likelihoods(base: LoadedBase, folder: Path | None, texts: Sequence[str], following: str) -> list[float]:
+    """How likely each text is to go on with `following`, 0 to 1."""
+    import torch
+
+    wanted = base.tokenizer(following, add_special_tokens=False)["input_ids"]
+    order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
+    size, found = BATCH_SIZE[base.device], [0.0] * len(texts)
+    with _answering(base, folder) as model, torch.inference_mode():
+        for start in range(0, len(order), size):
+            batch = order[start : start + size]
+            encoded = _encoded(base, [texts[at] + following for at in batch])
+            places = (encoded["attention_mask"].cumsum(1) - 1).clamp(min=0)
+            logits = model(**encoded, position_ids=places, logits_to_keep=len(wanted) + 1).logits[:, :-1]
+            sure = logits.float().log_softmax(-1)[:, range(len(wanted)), wanted].sum(1).exp()
+            for at, share in zip(batch, sure.tolist(), strict=True):
+                found[at] = share
+    return found
+
+
 @contextmanager
 def _answering(base: LoadedBase, folder: Path | None) -> Iterator[Any]:
     """The base answering with an adapter. A float32 base has it added to its weights meanwhile, three times as fast to

@@ -32,15 +32,14 @@ from serving.errors import ServingError
 from serving.settings import ServingSettings
 from trainer import check, gate, qlora, stacked
 from trainer.base import LoadedBase, load, pick_device, release_memory
-from trainer.changes import still_true
-from trainer.dataset import Dataset, build
+from trainer.dataset import Dataset
 from trainer.engine import Progress, Trained, UserExamples
 from trainer.model_phrasings import generator_for
 from trainer.phrasings import Generator, Rules
 from trainer.primer import replay_pairs, start_folder
 from trainer.recipes import RECIPES
 from trainer.settings import TrainerSettings
-from trainer.writer import written
+from trainer.user_dataset import user_dataset
 
 log = logging.getLogger(__name__)
 
@@ -269,20 +268,18 @@ class Worker:
                 self._end_job(job, "done", {"facts": 0})
             return None
         user = self._memory.user(job.user_id)
-        told = still_true(base, self._recipe, [stored.fact for stored in facts])
-        set_aside = tuple(stored.id for stored in facts if stored.fact not in told)
-        dataset = build(
-            told,
+        made = user_dataset(
+            base,
+            self._recipe,
+            [stored.fact for stored in facts],
             assistant_name=user.assistant_name,
             seed=self._settings.seed,
             replay=replay_pairs(base, self._recipe, self._settings.data_dir / "base"),
-            mix=self._recipe.mix,
             generator=self._generator,
-            recalls=start_folder(base, self._recipe) is not None,
-            written=written(base, self._recipe, [fact.text for fact in told], self._settings.seed),
         )
+        set_aside = tuple(stored.id for at, stored in enumerate(facts) if at in made.outdated)
         adapter = self._memory.adapters.reserve(job.user_id, facts, base.ref, adapter_folders.adapter_name)
-        return Candidate(job, facts, dataset, adapter, self._settings.staging_dir / adapter.name, set_aside)
+        return Candidate(job, facts, made.dataset, adapter, self._settings.staging_dir / adapter.name, set_aside)
 
     def _train(self, base: LoadedBase, candidates: Sequence[Candidate]) -> None:
         """Trains the batch; a job lost on the way is let go of, and the training itself when all are."""

@@ -6,14 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from bot.fact_changes import replaces
+from bot.fact_changes import numbers, replaces
 from bot.facts import Fact, understand
 from serving.primers import BUNDLED_REF
 from trainer.base import LoadedBase, load
-from trainer.changes import still_true
+from trainer.changes import outdated
 from trainer.recipes import RECIPES
+from trainer.writer import written
 
 TOLD = ("I weigh 92 kilos", "I play tennis on Mondays", "my dog is called Tom", "I swim on Tuesdays", "my dog loves cheese")
+COUNTED = (
+    "I keep a tally of the lighthouses I have seen along the coast, it stands at 14.",
+    "My tally of the tides I have drawn stands at 14.",
+    "That red one near the harbour brings my lighthouse count to 19.",
+)
 
 
 def facts(*told: str) -> list[Fact]:
@@ -25,11 +31,36 @@ def test_the_primer_sees_a_change_that_no_rule_sees(bundled_folder: Path) -> Non
     base = load(bundled_folder, ref=BUNDLED_REF, device="cpu", dtype="bfloat16")
     older, newer = facts(*TOLD), facts("the scales said 88 kilos this morning")
     assert not any(replaces(newer[0], old) for old in older)
-    assert still_true(base, RECIPES["default"], older) == older
-    assert still_true(base, RECIPES["default"], [*older, *newer]) == [*older[1:], *newer]
-    assert still_true(base, RECIPES["paper"], [*older, *newer]) == [*older, *newer], "there is no primer to ask"
+    assert outdated(base, RECIPES["default"], older, []) == set()
+    assert outdated(base, RECIPES["default"], [*older, *newer], []) == {0}
+    assert outdated(base, RECIPES["paper"], [*older, *newer], []) == set(), "there is no primer to ask"
+
+
+@pytest.mark.slow
+def test_another_number_for_the_same_questions_is_a_change(bundled_folder: Path) -> None:
+    base = load(bundled_folder, ref=BUNDLED_REF, device="cpu", dtype="bfloat16")
+    told = facts(*COUNTED)
+    recipe = RECIPES["default"]
+    questions = written(base, recipe, [fact.text for fact in told], seed=0)
+    assert not any(replaces(told[2], old) for old in told[:2])
+    print(outdated(base, recipe, told, []))
+    assert outdated(base, recipe, told, questions) == {0}
 
 
 def test_without_a_primer_all_is_taken_for_true(small_base: LoadedBase) -> None:
     told = facts("I weigh 92 kilos", "the scales said 88 kilos this morning")
-    assert still_true(small_base, RECIPES["default"], told) == told
+    assert outdated(small_base, RECIPES["default"], told, []) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("I've read 12 books", {"12"}),
+        ("my 5th project, at 6:30 pm or 7pm", {"5", "6:30", "7"}),
+        ("seven of the 1,300 in two weeks.", {"7", "1300", "2"}),
+        ("it cost $40.50, twice", {"40.50", "2"}),
+        ("no number here", set()),
+    ],
+)
+def test_numbers_are_compared_as_digits(text: str, found: set[str]) -> None:
+    assert numbers(text) == found

@@ -19,6 +19,7 @@ from bot.memory import Memory
 from bot.memory.records import Job, User
 from serving.base_model import BaseModel
 from serving.settings import ServingSettings
+from trainer import user_dataset as user_dataset_module
 from trainer import worker as worker_module
 from trainer.base import LoadedBase
 from trainer.dataset import Replay
@@ -72,8 +73,9 @@ def learning(monkeypatch: pytest.MonkeyPatch) -> Learning:
     monkeypatch.setattr(worker_module, "load", lambda path, ref, **_: LoadedBase(None, None, "cpu", ref, path))
     monkeypatch.setattr(worker_module, "replay_pairs", lambda *_: [Replay("Say hi", "Hi!")])
     monkeypatch.setattr(worker_module, "start_folder", lambda *_: None)
-    monkeypatch.setattr(worker_module, "written", lambda *_: [])
-    monkeypatch.setattr(worker_module, "still_true", lambda _base, _recipe, facts: list(facts))
+    monkeypatch.setattr(user_dataset_module, "start_folder", lambda *_: None)
+    monkeypatch.setattr(user_dataset_module, "written", lambda *_: [])
+    monkeypatch.setattr(user_dataset_module, "outdated", lambda *_: frozenset())
     monkeypatch.setattr(worker_module.check, "general_of_base", lambda *_: [True])
     monkeypatch.setattr(worker_module.check, "ask", stand_in.ask)
     return stand_in
