@@ -1,9 +1,9 @@
 """Which facts are no longer true by what was told since, as the primer reads them.
 
 `bot/fact_changes.py` sees changes by rules when a fact is told. What it does not see ("my record is 148", later "171 on the board
-last Friday!") is looked for before training, among each fact and the earlier ones that sound most like it. Either the primer says that it takes
-the place of the earlier one, which it learns from the corpus (`change_tasks.py`); or both share words but hold other numbers, and the primer, reading,
-answers from each what may be asked about the other. Not covered: the store, which keeps both.
+last Friday!") is looked for before training, among each fact and the earlier ones that sound most like it. Either the primer says
+that it takes the place of the earlier one, which it learns from the corpus (`change_tasks.py`); or both share words and hold other
+numbers, and the primer, reading, answers from each what may be asked about the other. Not covered: the store, which keeps both.
 """
 
 from __future__ import annotations

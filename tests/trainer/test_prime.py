@@ -11,7 +11,6 @@ import pytest
 
 from serving import primers
 from trainer.base import LoadedBase
-from trainer.changes import CHANGED, STILL_TRUE
 from trainer.mistaken import with_mistaken
 from trainer.prime import prime, split
 from trainer.primer import start_folder
