@@ -56,6 +56,12 @@ def _unread(fact: Fact) -> bool:
     return fact.attribute in ("", "is")
 
 
+def count_other_things(one: str, other: str) -> bool:
+    """Whether both tell numbers of things, and none of the same: "25 postcards" and "20 stamps"."""
+    mine, theirs = _counts(statement(one)), _counts(statement(other))
+    return bool(mine and theirs) and not mine.keys() & theirs.keys()
+
+
 def of_other_days(one: str, other: str) -> bool:
     """Whether both name days, and not the same ones: two occasions, which may be alike."""
     mine, theirs = _DAY.findall(one), _DAY.findall(other)

@@ -13,7 +13,7 @@ from heapq import nlargest
 from pathlib import Path
 from typing import NamedTuple
 
-from bot.fact_changes import numbers, of_other_days
+from bot.fact_changes import count_other_things, numbers, of_other_days
 from bot.facts import Fact
 from serving import primers
 from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
@@ -56,7 +56,7 @@ def outdated(base: LoadedBase, recipe: Recipe, facts: Sequence[Fact], questions:
         return frozenset()
     pairs = [Pair(old, new) for new in range(len(facts)) for old in _alike(facts, new)]
     gone = {pair.old for pair in _judged(base, folder, facts, pairs)}
-    left = [pair for pair in pairs if not gone & set(pair) and _may_count_anew(facts[pair.old].text, facts[pair.new].text)]
+    left = [pair for pair in pairs if not gone & set(pair) and may_count_anew(facts[pair.old].text, facts[pair.new].text)]
     return frozenset(gone | {pair.old for pair in _answering_the_same(base, folder, facts, questions, left)})
 
 
@@ -96,12 +96,13 @@ def _answering_the_same(
     return [pair for pair in pairs if share(pair.old, pair.new) + share(pair.new, pair.old) >= 2 * ANSWERED]
 
 
-def _may_count_anew(one: str, other: str) -> bool:
+def may_count_anew(one: str, other: str) -> bool:
     """Whether two statements of the same thing and occasion hold other numbers."""
     mine, theirs = numbers(one), numbers(other)
-    if not mine or not theirs or mine == theirs or of_other_days(one, other):
+    if not mine or not theirs or mine == theirs:
         return False
-    return len({stem for stem in stems(one) & stems(other) if not stem[0].isdigit()}) >= SHARED_WORDS
+    shared = {stem for stem in stems(one) & stems(other) if not stem[0].isdigit()}
+    return len(shared) >= SHARED_WORDS and not of_other_days(one, other) and not count_other_things(one, other)
 
 
 def _alike(facts: Sequence[Fact], new: int) -> list[int]:

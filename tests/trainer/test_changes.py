@@ -10,15 +10,15 @@ from bot.fact_changes import numbers, replaces
 from bot.facts import Fact, understand
 from serving.primers import BUNDLED_REF
 from trainer.base import LoadedBase, load
-from trainer.changes import outdated
+from trainer.changes import may_count_anew, outdated
 from trainer.recipes import RECIPES
 from trainer.writer import written
 
 TOLD = ("I weigh 92 kilos", "I play tennis on Mondays", "my dog is called Tom", "I swim on Tuesdays", "my dog loves cheese")
 COUNTED = (
-    "I keep a tally of the lighthouses I have seen along the coast, it stands at 14.",
-    "My tally of the tides I have drawn stands at 14.",
-    "That red one near the harbour brings my lighthouse count to 19.",
+    "I've been listing the mosses in the wood behind our house, and I have managed to find 16 kinds of moss so far.",
+    "I've been pressing the ferns in the wood behind our house, and I have managed to press 9 ferns so far.",
+    "I just found a silver moss in the wood behind our house last week, which brings my list to 21.",
 )
 
 
@@ -43,13 +43,26 @@ def test_another_number_for_the_same_questions_is_a_change(bundled_folder: Path)
     recipe = RECIPES["default"]
     questions = written(base, recipe, [fact.text for fact in told], seed=0)
     assert not any(replaces(told[2], old) for old in told[:2])
-    print(outdated(base, recipe, told, []))
+    assert outdated(base, recipe, told, []) == set()
     assert outdated(base, recipe, told, questions) == {0}
 
 
 def test_without_a_primer_all_is_taken_for_true(small_base: LoadedBase) -> None:
     told = facts("I weigh 92 kilos", "the scales said 88 kilos this morning")
     assert outdated(small_base, RECIPES["default"], told, []) == set()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "may"),
+    [
+        ("I go jogging twice a week", "on days when I go jogging, three times a week, I sleep", True),
+        ("I go jogging twice a week", "I go jogging every week", False),
+        ("I've added 25 stamps to my collection", "I've added 20 postcards to my collection", False),
+        ("I met Ines for lunch at 1 on Tuesday", "I met Ines for lunch at 2 on Friday", False),
+    ],
+)
+def test_only_numbers_of_the_same_thing_and_occasion_may_have_changed(one: str, other: str, may: bool) -> None:
+    assert may_count_anew(one, other) is may
 
 
 @pytest.mark.parametrize(
