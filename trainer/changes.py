@@ -2,8 +2,9 @@
 
 `bot/fact_changes.py` sees changes by rules when a fact is told. What it does not see ("my record is 148", later "171 on the board
 last Friday!") is looked for before training, among each fact and the earlier ones that sound most like it. Either the primer says
-that it takes the place of the earlier one, which it learns from the corpus (`change_tasks.py`); or both share words and hold other
-numbers, and the primer, reading, answers from each what may be asked about the other. Not covered: the store, which keeps both.
+that it takes the place of the earlier one, which it learns from the corpus (`change_tasks.py`; for the bundled base a later primer
+than the one that reads does it); or both share words and hold other numbers, and the primer, reading, answers from each what may be
+asked about the other. Not covered: the store, which keeps both.
 """
 
 from __future__ import annotations
@@ -52,23 +53,24 @@ def outdated(base: LoadedBase, recipe: Recipe, facts: Sequence[Fact], questions:
     `questions`: what may be asked about each fact; without any, numbers tell nothing.
     """
     folder = start_folder(base, recipe)
-    if folder is None or not primers.described(folder).get("sees_changes"):
+    judge = primers.judge_of_changes(folder) if folder else None
+    if folder is None or judge is None:
         return frozenset()
     pairs = [Pair(old, new) for new in range(len(facts)) for old in _alike(facts, new)]
-    gone = {pair.old for pair in _judged(base, folder, facts, pairs)}
+    gone = {pair.old for pair in _judged(base, judge, facts, pairs)}
     left = [pair for pair in pairs if not gone & set(pair) and may_count_anew(facts[pair.old].text, facts[pair.new].text)]
     return frozenset(gone | {pair.old for pair in _answering_the_same(base, folder, facts, questions, left)})
 
 
-def _judged(base: LoadedBase, folder: Path, facts: Sequence[Fact], pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs of which the primer says that the newer fact takes the place of the older one."""
+def _judged(base: LoadedBase, judge: Path, facts: Sequence[Fact], pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs of which the judge says that the newer fact takes the place of the older one."""
     if not pairs:
         return []
     texts = [
         prompt(base, [{"role": "system", "content": JUDGE}, {"role": "user", "content": _both(facts[old].text, facts[new].text)}])
         for old, new in pairs
     ]
-    sure = leanings(base, folder, texts, CHANGED, STILL_TRUE)
+    sure = leanings(base, judge, texts, CHANGED, STILL_TRUE)
     return [pair for pair, share in zip(pairs, sure, strict=True) if share >= SURE]
 
 

@@ -25,6 +25,17 @@ def find(base_ref: str, base_path: Path) -> Path | None:
     return None
 
 
+def judge_of_changes(folder: Path) -> Path | None:
+    """The adapter that sees that one statement takes the place of another: beside the primer in `folder`, or the primer itself.
+
+    None where neither has learned it.
+    """
+    for one in (folder / "changes", folder):
+        if described(one).get("sees_changes"):
+            return one
+    return None
+
+
 def described(folder: Path) -> dict[str, Any]:
     """What the primer in `folder` was made with and for; empty where nothing says so."""
     file = folder / "primer.json"
