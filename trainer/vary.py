@@ -59,7 +59,7 @@ def variations(layers: int) -> dict[str, Variation]:
         "rank 4, attention only": Variation({**_rank(4), "target_modules": ATTENTION}),
         "rank 4, upper half of the layers": Variation({**_rank(4), "layers": upper}),
         **{f"learning rate {rate:g}": Variation({"learning_rate": rate}) for rate in (3e-4, 6e-4, 2.4e-3)},
-        **{f"{epochs} epochs": Variation({"epochs": epochs}) for epochs in (1, 2)},
+        **{f"{epochs} epochs": Variation({"epochs": epochs}) for epochs in (1, 3)},
         "batch 16": Variation({"batch_size": 16}),
         **{f"{share:.0%} of the rules' phrasings": Variation(kept={"recall": share}) for share in (0.5, 0.25)},
         "no written questions": Variation({"mix": replace(mix, written_per_fact=0)}),
