@@ -37,7 +37,8 @@ def test_a_primer_is_made_measured_and_found(llama_base: LoadedBase, tmp_path: P
     made = prime(llama_base, [item(n) for n in range(240)], recipe, out, 0.05, slots=2, own_prompts=0)
     assert made["log"]
     assert set(made["kept_out"]) == {
-        *("read, recall", "read, never_told", "in the prompt, pending", "in the prompt, never_told", "general")
+        *("read, recall", "read, never_told", "in the prompt, pending", "in the prompt, never_told", "general"),
+        *("changes seen", "told beside another and left"),
     }
     assert json.loads((out / "primer.json").read_text())["reads_notes"]
     assert primers.find(llama_base.ref, llama_base.path) == out == start_folder(llama_base, recipe)
