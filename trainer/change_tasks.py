@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import json
 import random
-import zlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from trainer.changes import change_example
+from trainer.primer_tasks import Item, kept_out
 
 if TYPE_CHECKING:
     from trainer.dataset import Example
-    from trainer.primer_tasks import Item
 
 CHANGED_SHARE = 1 / 3  # of the pairs
 FROM_THREES = 0.6  # of the pairs, where there are any
-KEPT_OUT_OF = 10  # as of the corpus' items
 
 
 class Three(NamedTuple):
@@ -42,8 +40,8 @@ def threes() -> tuple[Three, ...]:
 
 def split_threes() -> tuple[list[Three], list[Three]]:
     """Those to learn from, and those kept out."""
-    out = [zlib.crc32(one.before.encode()) % KEPT_OUT_OF == 0 for one in threes()]
-    return [one for one, kept in zip(threes(), out, strict=True) if not kept], [one for one, kept in zip(threes(), out, strict=True) if kept]
+    kept = [one for one in threes() if kept_out(one.before)]
+    return [one for one in threes() if one not in kept], kept
 
 
 def change_examples(pool: Sequence[Item], written: Sequence[Three], count: int, rng: random.Random) -> list[Example]:

@@ -16,7 +16,6 @@ import math
 import random
 import tempfile
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -40,6 +39,7 @@ from trainer.packing import Pack, pack
 from trainer.primer_tasks import (
     Item,
     context_examples,
+    kept_out,
     unheard_examples,
     verifying_examples,
     writing_examples,
@@ -53,7 +53,6 @@ TYPED_BADLY = 0.2  # of the questions about facts
 SLOTS = 16
 PADDING = 0.35  # of a step, so that few shapes are recorded: at these sizes launching takes longer than computing
 OWN_PROMPTS = 4000  # general prompts that the base writes itself, beside ours
-KEPT_OUT_OF = 10  # one item in so many is kept out, to measure on
 MEASURED = {"cpu": 150, "cuda": 300}  # questions of each kind
 READ_AT_ONCE, MEASURED_STEPS = 48, 4
 LOGGED = 50  # every so many steps the loss is noted and the primer saved
@@ -170,7 +169,7 @@ def prime(
     ranks = ranks or Ranks()
     out.mkdir(parents=True, exist_ok=True)
     general = [*REPLAY, *REQUESTS, *REQUESTS, *self_prompts(base, own_prompts)]
-    pool, kept_out = (with_mistaken(part) for part in split(prepared))
+    pool, unseen = (with_mistaken(part) for part in split(prepared))
     primer, log = Primer(base, recipe, slots, start, ranks), []
     steps = Steps(base.tokenizer, pool, general, recipe.max_seq_tokens, slots, ranks)
     for step, share, packs in _timed(steps, minutes * 60, workers, ranks):
@@ -196,8 +195,8 @@ def prime(
         "device": base.device,
         "went_on_with": json.loads((start / "primer.json").read_text(encoding="utf-8")) if start else None,
         "log": log,
-        "loss_reading_kept_out": round(primer.loss(_read_packs(base, kept_out, recipe.max_seq_tokens, slots)), 4),
-        "kept_out": measure(base, out, kept_out),
+        "loss_reading_kept_out": round(primer.loss(_read_packs(base, unseen, recipe.max_seq_tokens, slots)), 4),
+        "kept_out": measure(base, out, unseen),
     }
     (out / "primer.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
     return made
@@ -248,10 +247,10 @@ def _right(one: Example, reply: str) -> bool:
 
 
 def split(prepared: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """Items to learn from, and those kept out: the same whatever else is in the corpus."""
-    kept_out = [zlib.crc32("\n".join(item.notes).encode()) % KEPT_OUT_OF == 0 for item in prepared]
-    pool = [item for item, out in zip(prepared, kept_out, strict=True) if not out]
-    return pool, [item for item, out in zip(prepared, kept_out, strict=True) if out]
+    """Items to learn from, and those kept out."""
+    out = [kept_out("\n".join(item.notes)) for item in prepared]
+    pool = [item for item, kept in zip(prepared, out, strict=True) if not kept]
+    return pool, [item for item, kept in zip(prepared, out, strict=True) if kept]
 
 
 def _rate(share: float) -> float:

@@ -15,7 +15,7 @@ from serving import primers
 from serving.recollection import NOT_TOLD
 from tests.trainer.conftest import examples
 from tests.trainer.test_lora_stack import filled
-from trainer import many, prime, vary
+from trainer import many, primer_tasks, vary
 from trainer.__main__ import app
 from trainer.base import LoadedBase
 from trainer.dataset import Example
@@ -117,7 +117,7 @@ def test_three_users_trained_together_answer_for_themselves(
     few = Mix(phrasings_per_fact=24, near_per_fact=4, far=8, pending=2, identity=1, replay=4)
     monkeypatch.setitem(RECIPES, "default", replace(RECIPES["default"], mix=few))
     monkeypatch.setattr(many, "ASKED_PER_ITEM", 4)
-    monkeypatch.setattr(prime, "KEPT_OUT_OF", 1)  # all of the few items below
+    monkeypatch.setattr(primer_tasks, "KEPT_OUT_OF", 1)  # all of the few items below
     tasks, made, out = tmp_path / "tasks.json", tmp_path / "made.json", tmp_path / "out.json"
     tasks.write_text(json.dumps({"items": [asdict(one) for one in corpus], "far": []}))
     run = CliRunner().invoke(app, ["many", "--users", "3", "--tasks", str(tasks), "--prepare", str(made)])
