@@ -112,36 +112,41 @@ def continuations(
 
 def leanings(base: LoadedBase, folder: Path | None, texts: Sequence[str], one: str, other: str) -> list[float]:
     """How likely `one` is to follow each text where either it or `other` does, 0 to 1; told by their first tokens."""
-    import torch
-
-    tokens = [base.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in (one, other)]
-    size, found = BATCH_SIZE[base.device], []
-    with _answering(base, folder) as model, torch.inference_mode():
-        for start in range(0, len(texts), size):
-            encoded = _encoded(base, texts[start : start + size])
-            places = (encoded["attention_mask"].cumsum(1) - 1).clamp(min=0)
-            scores = model(**encoded, position_ids=places, logits_to_keep=1).logits[:, -1, tokens]
-            found += scores.float().softmax(1)[:, 0].tolist()
+    tokens = [_tokens(base, word)[0] for word in (one, other)]
+    found = [0.0] * len(texts)
+    for batch, logits in _last_logits(base, folder, texts, 1):
+        for at, share in zip(batch, logits[:, 0, tokens].softmax(1)[:, 0].tolist(), strict=True):
+            found[at] = share
     return found
 
 
 def likelihoods(base: LoadedBase, folder: Path | None, texts: Sequence[str], following: str) -> list[float]:
-    """How likely each text is to go on with `following`, 0 to 1."""
+    """How likely each text is to go on with `following`, 0 to 1. A text must end where a token does, as after a line or a turn."""
+    wanted = _tokens(base, following)
+    found = [0.0] * len(texts)
+    for batch, logits in _last_logits(base, folder, [text + following for text in texts], len(wanted) + 1):
+        sure = logits[:, :-1].log_softmax(-1)[:, range(len(wanted)), wanted].sum(1).exp()
+        for at, share in zip(batch, sure.tolist(), strict=True):
+            found[at] = share
+    return found
+
+
+def _tokens(base: LoadedBase, text: str) -> list[int]:
+    return list(base.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _last_logits(base: LoadedBase, folder: Path | None, texts: Sequence[str], count: int) -> Iterator[tuple[list[int], Any]]:
+    """(places of the texts of a batch, float32 (texts × `count` × vocabulary) what follows their last tokens), batch by batch."""
     import torch
 
-    wanted = base.tokenizer(following, add_special_tokens=False)["input_ids"]
     order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
-    size, found = BATCH_SIZE[base.device], [0.0] * len(texts)
+    size = BATCH_SIZE[base.device]
     with _answering(base, folder) as model, torch.inference_mode():
         for start in range(0, len(order), size):
             batch = order[start : start + size]
-            encoded = _encoded(base, [texts[at] + following for at in batch])
+            encoded = _encoded(base, [texts[at] for at in batch])
             places = (encoded["attention_mask"].cumsum(1) - 1).clamp(min=0)
-            logits = model(**encoded, position_ids=places, logits_to_keep=len(wanted) + 1).logits[:, :-1]
-            sure = logits.float().log_softmax(-1)[:, range(len(wanted)), wanted].sum(1).exp()
-            for at, share in zip(batch, sure.tolist(), strict=True):
-                found[at] = share
-    return found
+            yield batch, model(**encoded, position_ids=places, logits_to_keep=count).logits.float()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Primers: adapters that hold nobody's facts. Users without an own adapter chat with the base's primer, every user's
 training starts from it, and it reads what adapters recall (`serving/recollection.py`). One is shipped for the bundled
-base; `python -m trainer prime` makes one for another.
+base; `python -m trainer prime` makes one for another. Before a training a primer also judges which facts are no longer true: the
+shipped one has another beside it for that, in `changes/`, which nothing is served from.
 """
 
 from __future__ import annotations

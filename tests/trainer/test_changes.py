@@ -8,7 +8,7 @@ import pytest
 
 from bot.fact_changes import numbers, replaces
 from bot.facts import Fact, understand
-from serving.primers import BUNDLED_REF
+from serving.primers import BUNDLED_REF, SHIPPED, judge_of_changes
 from trainer.base import LoadedBase, load
 from trainer.changes import may_count_anew, outdated
 from trainer.recipes import RECIPES
@@ -45,6 +45,16 @@ def test_another_number_for_the_same_questions_is_a_change(bundled_folder: Path)
     assert not any(replaces(told[2], old) for old in told[:2])
     assert outdated(base, recipe, told, []) == set()
     assert outdated(base, recipe, told, questions) == {0}
+
+
+def test_a_primer_judges_changes_itself_unless_another_stands_beside_it(tmp_path: Path) -> None:
+    assert judge_of_changes(tmp_path) is None
+    (tmp_path / "primer.json").write_text('{"sees_changes": true}')
+    assert judge_of_changes(tmp_path) == tmp_path
+    (tmp_path / "changes").mkdir()
+    (tmp_path / "changes" / "primer.json").write_text('{"sees_changes": true}')
+    assert judge_of_changes(tmp_path) == tmp_path / "changes"
+    assert judge_of_changes(SHIPPED) == SHIPPED / "changes"
 
 
 def test_without_a_primer_all_is_taken_for_true(small_base: LoadedBase) -> None:

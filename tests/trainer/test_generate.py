@@ -9,8 +9,8 @@ import pytest
 from serving import primers
 from serving.prompts import system_prompt
 from serving.recollection import declines
-from trainer.base import load
-from trainer.generate import PASSED_ON, settled
+from trainer.base import LoadedBase, load
+from trainer.generate import PASSED_ON, likelihoods, settled
 
 
 @pytest.mark.slow
@@ -24,3 +24,17 @@ def test_a_general_question_that_a_fact_was_recalled_for_is_passed_on(bundled_fo
     assert general == PASSED_ON
     assert declines(not_told)
     assert "Buddy" in told
+
+
+def test_likelihoods_are_those_of_a_plain_run_whatever_stands_in_the_same_batch(small_base: LoadedBase) -> None:
+    import torch
+
+    texts, following = ["Hello.\n", "A much longer text stands here, so that the other one is padded.\n"], " not told"
+    wanted = small_base.tokenizer(following, add_special_tokens=False)["input_ids"]
+    found = likelihoods(small_base, None, texts, following)
+    for text, share in zip(texts, found, strict=True):
+        ids = small_base.tokenizer(text, add_special_tokens=False)["input_ids"] + wanted
+        with torch.inference_mode():
+            logits = small_base.model(torch.tensor([ids])).logits[0].float()
+        plain = logits[-len(wanted) - 1 : -1].log_softmax(-1)[range(len(wanted)), wanted].sum().exp()
+        assert share == pytest.approx(float(plain), rel=1e-2)
