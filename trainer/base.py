@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from serving.errors import BaseModelMissing
+from serving.primers import BUNDLED_REF, END_OF_TURN
+
 Device = Literal["auto", "cpu", "cuda"]
 Quantization = Literal["none", "nf4"]
 
@@ -38,10 +41,21 @@ def load(
 
     `dtype` is a torch name; "" is bfloat16 on CUDA and float32 on a CPU, where bfloat16 is slower than it looks.
     `quantization="nf4"` keeps the linear layers in 4 bits (bitsandbytes, double quantisation), on either device.
+
+    Raises:
+        BaseModelMissing: it is a bundled base whose tokenizer ends turns otherwise than its chat template, so that replies would run on.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    tokenizer = AutoTokenizer.from_pretrained(str(path))
+    if ref == BUNDLED_REF and tokenizer.eos_token != END_OF_TURN:
+        raise BaseModelMissing(
+            f"The base model in {path} ends turns with {tokenizer.eos_token}, not {END_OF_TURN}: it was converted wrongly. "
+            "Delete that folder and run `python -m serving prepare`."
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
     on = pick_device(device)
     if on == "cuda":
         few_fragments()
@@ -51,9 +65,6 @@ def load(
     if quantization == "none":
         model = model.to(on)
     freeze(model)
-    tokenizer = AutoTokenizer.from_pretrained(str(path))
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
     return LoadedBase(model, tokenizer, on, ref, path)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 BUNDLED_REF = "base/bundled"  # the bundled base, relative to the data folder, so that the folder may move
+END_OF_TURN = "<|im_end|>"  # in the bundled base's chat template
 SHIPPED = Path(__file__).parent / "bundled"
 
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,29 @@ def test_converted_model_says_what_it_was_made_from_and_holds_no_quantisation(ba
     assert "quantization_config" not in config
     assert config["model_type"] == "llama"
     assert Path(base_model.path, "tokenizer.json").is_file()
+
+
+@pytest.mark.slow
+def test_bundled_model_ends_turns_as_its_chat_template_does_whatever_transformers_takes_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoTokenizer
+
+    read = AutoTokenizer.from_pretrained
+
+    def mistaken(folder: str, **how: Any) -> Any:
+        tokenizer = read(folder, **how)
+        tokenizer.eos_token = tokenizer.pad_token = "<|im_start|>"
+        return tokenizer
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", mistaken)
+    folder = prepare(ServingSettings(data_dir=tmp_path)).path
+    monkeypatch.undo()
+
+    tokenizer = read(folder)
+    said = tokenizer.apply_chat_template([{"role": "assistant", "content": "Hello."}], tokenize=False)
+    assert said.partition("Hello.")[2].strip() == tokenizer.eos_token
+    assert json.loads(Path(folder, "generation_config.json").read_text())["eos_token_id"] == tokenizer.eos_token_id
 
 
 def test_missing_package_of_the_bundled_model_says_how_to_get_it(
