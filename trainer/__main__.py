@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from filelock import FileLock, Timeout
@@ -63,6 +63,12 @@ class LazyGroup(TyperGroup):
         single = typer.Typer(add_completion=False)
         single.command(cmd_name)(importlib.import_module(f"trainer.{ELSEWHERE[cmd_name]}").command)
         return typer.main.get_command(single)
+
+    def invoke(self, ctx: Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ServingError as error:
+            raise _exit(str(error)) from error
 
 
 app = typer.Typer(add_completion=False, cls=LazyGroup, help="Learns users' facts into their adapters.")
@@ -128,8 +134,6 @@ def _at_work(stop: threading.Event) -> Iterator[tuple[Worker, TrainerSettings]]:
             worker = Worker(memory, settings, serving, model, stop)
             worker.recover()
             yield worker, settings
-    except ServingError as error:
-        raise _exit(str(error)) from error
     finally:
         lock.release()
 
