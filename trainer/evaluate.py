@@ -5,8 +5,8 @@
 Arms: `adapter` (trained, nothing in the prompt), `prompt` (the bare base with the same facts in its system prompt), `base`
 (the bare base), and `notes` (the primer with the facts in the prompt: what a user meets before the first training). General
 questions are dealt out over the users, so that each is asked once an arm. What is done is kept beside OUT (`OUT.work/`),
-and a run that was cut off goes on from there. The base is in bfloat16, as the worker
-has it. Needs no server and no network.
+and a run that was cut off goes on from there. The base is in the dtype that the worker
+has it in. Needs no server and no network.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bot.facts import Fact, you_form
 from serving.errors import ServingError
 from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from trainer import qlora, stacked
-from trainer.base import Device, LoadedBase, load
+from trainer.base import Device, LoadedBase, fast_dtype, load
 from trainer.cases import BadCases, Person, Question, add_strangers, group, read, read_general
 from trainer.dataset import Example, Replay
 from trainer.engine import Progress, UserExamples
@@ -279,9 +279,11 @@ def _run(
     questions = read_general(general) if general else []
     if model is None:
         found = prepare(ServingSettings())
-        base = load(Path(found.path), ref=found.ref, device=cast(Device, device), dtype="bfloat16")
+        path, ref = Path(found.path), found.ref
     else:
-        base = load(model, ref=_ref(model), device=cast(Device, device), dtype="bfloat16")
+        path, ref = model, _ref(model)
+    on = cast(Device, device)
+    base = load(path, ref=ref, device=on, dtype=fast_dtype(on))
     settings = [recipe, engine, seed, group_size, cross, limit, str(general), cases.read_text(encoding="utf-8")]
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
     work = out.with_name(f"{out.name}.work") / digest

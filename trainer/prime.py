@@ -25,7 +25,7 @@ import typer
 
 from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from serving.recollection import begun, passes_on, spoken
-from trainer.base import LoadedBase, load
+from trainer.base import LoadedBase, fast_dtype, load
 from trainer.change_tasks import change_examples, split_threes
 from trainer.changes import CHANGED
 from trainer.dataset import Example, Replay, identity_examples
@@ -320,7 +320,7 @@ def command(
             prepare(tasks)
         prepared, _ = read(tasks)
     ranks = Ranks.join()
-    base = load(model, ref=ref, dtype="bfloat16")
+    base = load(model, ref=ref, dtype=fast_dtype("auto"))
     made = prime(base, prepared, RECIPES[recipe], out, minutes, workers, slots, own_prompts, start, rate, ranks)
     if made:
         typer.echo(json.dumps(made["kept_out"]))

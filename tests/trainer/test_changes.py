@@ -9,7 +9,7 @@ import pytest
 from bot.fact_changes import numbers, replaces
 from bot.facts import Fact, understand
 from serving.primers import BUNDLED_REF, SHIPPED, judge_of_changes
-from trainer.base import LoadedBase, load
+from trainer.base import LoadedBase, fast_dtype, load
 from trainer.changes import may_count_anew, outdated
 from trainer.recipes import RECIPES
 from trainer.writer import written
@@ -28,7 +28,7 @@ def facts(*told: str) -> list[Fact]:
 
 @pytest.mark.slow
 def test_the_primer_sees_a_change_that_no_rule_sees(bundled_folder: Path) -> None:
-    base = load(bundled_folder, ref=BUNDLED_REF, device="cpu", dtype="bfloat16")
+    base = load(bundled_folder, ref=BUNDLED_REF, device="cpu", dtype=fast_dtype("cpu"))
     older, newer = facts(*TOLD), facts("the scales said 88 kilos this morning")
     assert not any(replaces(newer[0], old) for old in older)
     assert outdated(base, RECIPES["default"], older, []) == set()
@@ -38,7 +38,7 @@ def test_the_primer_sees_a_change_that_no_rule_sees(bundled_folder: Path) -> Non
 
 @pytest.mark.slow
 def test_another_number_for_the_same_questions_is_a_change(bundled_folder: Path) -> None:
-    base = load(bundled_folder, ref=BUNDLED_REF, device="cpu", dtype="bfloat16")
+    base = load(bundled_folder, ref=BUNDLED_REF, device="cpu", dtype=fast_dtype("cpu"))
     told = facts(*COUNTED)
     recipe = RECIPES["default"]
     questions = written(base, recipe, [fact.text for fact in told], seed=0)

@@ -22,7 +22,7 @@ from bot.memory.records import User
 from serving.base_model import BaseModel
 from serving.prompts import system_prompt
 from serving.settings import ServingSettings
-from trainer.base import LoadedBase, load
+from trainer.base import LoadedBase, fast_dtype, load
 from trainer.dataset import build
 from trainer.generate import generate
 from trainer.grading import holds
@@ -124,7 +124,7 @@ def worker(memory: Memory, data_dir: Path, base_model: BaseModel) -> Worker:
 
 @pytest.fixture(scope="module")
 def base(base_model: BaseModel) -> LoadedBase:
-    return load(Path(base_model.path), ref=base_model.ref, device="cpu", dtype="bfloat16")  # as the worker does
+    return load(Path(base_model.path), ref=base_model.ref, device="cpu", dtype=fast_dtype("cpu"))  # as the worker does
 
 
 def train(memory: Memory, worker: Worker, user: User) -> str:
