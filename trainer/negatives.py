@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from bot.fact_words import PEOPLE, PETS
@@ -125,9 +126,8 @@ def near(facts: Sequence[Fact], rng: random.Random, per_fact: int) -> list[str]:
         rest = list(_near(fact, rng))
         rng.shuffle(same)
         rng.shuffle(rest)
-        candidates = [*same[: per_fact * 2 // 3], *rest]
-        fitting = [one for one in candidates if one not in found and not covered(one, facts)]
-        found.update(dict.fromkeys(fitting[:per_fact]))
+        candidates = [one for one in [*same[: per_fact * 2 // 3], *rest] if one not in found]
+        found.update(dict.fromkeys(_uncovered(candidates, facts, per_fact)))
     return list(found)
 
 
@@ -138,16 +138,14 @@ def typed_badly(questions_asked: Sequence[str], rng: random.Random, share: float
 
 def far(facts: Sequence[Fact], rng: random.Random, count: int) -> list[str]:
     """`count` questions that anybody may ask about themselves and that no fact answers."""
-    pool = [one for one in far_questions() if not covered(one, facts, share=0.5)]
-    return rng.sample(pool, min(count, len(pool)))
+    return _uncovered(_shuffled(far_questions(), rng), facts, count, share=0.5)
 
 
 def strangers(facts: Sequence[Fact], rng: random.Random, count: int) -> list[str]:
     """Up to `count` questions as people ask them about what others told (the primer's corpus), that no fact answers."""
     if not count:
         return []
-    drawn = rng.sample(corpus_questions(), 2 * count)
-    return [one for one in drawn if not covered(one, facts, share=0.5)][:count]
+    return _uncovered(rng.sample(corpus_questions(), 2 * count), facts, count, share=0.5)
 
 
 def everyday(facts: Sequence[Fact], rng: random.Random, per_subject: int) -> list[str]:
@@ -164,8 +162,7 @@ def everyday(facts: Sequence[Fact], rng: random.Random, per_subject: int) -> lis
             asked.append(wordings + [one.format(k=kind) for one in FAVORITE["direct"]])
     chosen = []
     for wordings in asked:
-        fitting = [one for one in wordings if not covered(one, facts)]
-        chosen += rng.sample(fitting, min(per_subject, len(fitting)))
+        chosen += _uncovered(_shuffled(wordings, rng), facts, per_subject)
     return chosen
 
 
@@ -183,10 +180,21 @@ def covered(question: str, facts: Sequence[Fact], share: float = 1.0) -> bool:
     asked = telling(question)
     if not asked:
         return True
-    return any(
-        len(asked & telling(f"{fact.text} {fact.subject} {fact.attribute} {answer(fact)}")) >= share * len(asked)
-        for fact in facts
-    )
+    return any(len(asked & _told(fact)) >= share * len(asked) for fact in facts)
+
+
+def _uncovered(questions: Iterable[str], facts: Sequence[Fact], count: int, share: float = 1.0) -> list[str]:
+    """The first `count` of the questions that no fact covers: no more are read than that takes, since reading is slow."""
+    return list(islice((one for one in questions if not covered(one, facts, share)), count))
+
+
+def _shuffled(questions: Sequence[str], rng: random.Random) -> list[str]:
+    return rng.sample(questions, len(questions))
+
+
+@lru_cache(maxsize=4096)
+def _told(fact: Fact) -> frozenset[str]:
+    return telling(f"{fact.text} {fact.subject} {fact.attribute} {answer(fact)}")
 
 
 @lru_cache(maxsize=1)

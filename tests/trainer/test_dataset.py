@@ -12,7 +12,7 @@ from serving.recollection import NOT_TOLD
 from trainer.dataset import Example, Replay, build
 from trainer.grading import abstained, answered, recalled, says_not_told
 from trainer.mix import Mix
-from trainer.negatives import covered, everyday, near, strangers
+from trainer.negatives import covered, everyday, far, near, strangers, telling
 from trainer.notes import nearest
 from trainer.phrasings import MIN_PHRASINGS, Rules, answer
 from trainer.recipes import RECIPES
@@ -55,6 +55,12 @@ def test_no_negative_is_answered_by_a_fact() -> None:
     assert len(asked) > 80
     assert not [question for question in asked if covered(question, facts)]
     assert not [question for question in asked if question.lower().startswith(("what is my mother's name", "what's my mother's name"))]
+
+
+def test_no_more_questions_are_read_than_are_wanted() -> None:
+    telling.cache_clear()
+    assert len(set(far(PAPER_FACTS, random.Random(0), 5))) == 5
+    assert telling.cache_info().misses <= len(PAPER_FACTS) + 10
 
 
 def test_default_recipe_trains_thirty_phrasings_a_fact_and_declines_in_its_own_words() -> None:
