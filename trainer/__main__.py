@@ -41,6 +41,7 @@ ELSEWHERE = {  # command → the module whose `command` it is
     "bench": "bench",
     "demo": "demo",
     "evaluate": "evaluate",
+    "hone": "honing",
     "many": "many",
     "phrasings": "phrasings_report",
     "prime": "prime",
