@@ -41,7 +41,6 @@ ELSEWHERE = {  # command → the module whose `command` it is
     "bench": "bench",
     "demo": "demo",
     "evaluate": "evaluate",
-    "hone": "honing",
     "many": "many",
     "phrasings": "phrasings_report",
     "prime": "prime",

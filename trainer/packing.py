@@ -47,7 +47,7 @@ def pack(examples: Sequence[Encoded], share: bool = True) -> Pack:
     before: list[int] = []
     for index in order:
         ids, labels = examples[index].input_ids[:-1], examples[index].labels
-        common = shared_beginning(before, ids) if share else 0
+        common = _common(before, ids) if share else 0
         for place in path[common:]:
             made.ends[place] = len(made.input_ids)
         path = path[:common]
@@ -67,8 +67,7 @@ def pack(examples: Sequence[Encoded], share: bool = True) -> Pack:
     return made
 
 
-def shared_beginning(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many tokens two sequences begin with alike."""
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
     shared = 0
     for one, other in zip(left, right, strict=False):
         if one != other:

@@ -91,7 +91,7 @@ class Steps:
     def _examples(self, rng: random.Random) -> list[Example]:
         asked = context_examples(self._pool, IN_PROMPT, rng) + verifying_examples(self._pool, VERIFYING, rng)
         asked += unheard_examples(self._far, UNHEARD, rng)
-        asked = hurried(asked, rng)
+        asked = [replace(one, user=slip(one.user, rng)) if rng.random() < TYPED_BADLY else one for one in asked]
         systems = [asked[0].system, system_prompt(DEFAULT_ASSISTANT_NAME, [])]  # with facts in it, and without
         general = rng.sample(self._general, GENERAL)
         passed_on = [Replay(one, "").example(rng.choice(systems), passed_on=True) for one in general]
@@ -103,11 +103,6 @@ class Steps:
             *writing_examples(self._pool, WRITING, rng),
             *change_examples(self._pool, self._threes, CHANGES, rng),
         ]
-
-
-def hurried(examples: Sequence[Example], rng: random.Random) -> list[Example]:
-    """The examples, some of their questions typed badly."""
-    return [replace(one, user=slip(one.user, rng)) if rng.random() < TYPED_BADLY else one for one in examples]
 
 
 class Primer:
@@ -178,7 +173,7 @@ def prime(
     primer, log = Primer(base, recipe, slots, start, ranks), []
     steps = Steps(base.tokenizer, pool, general, recipe.max_seq_tokens, slots, ranks)
     for step, share, packs in _timed(steps, minutes * 60, workers, ranks):
-        loss = primer.step(packs, rate * rate_at(share))
+        loss = primer.step(packs, rate * _rate(share))
         if ranks.first and step % LOGGED == 0:
             log.append((step, round(share, 3), round(float(loss), 4)))
             print(*log[-1], flush=True)
@@ -223,28 +218,27 @@ def measure(base: LoadedBase, folder: Path, items: Sequence[Item]) -> dict[str, 
     """Shares of right replies on `items`, by what is asked of the primer; general: of the gate's questions, those passed on."""
     rng = random.Random(1)
     read = verifying_examples(items, MEASURED[base.device], rng)
-    replies = raw_replies(base, folder, [prompt(base, turns(one)) + begun(one.note) for one in read], MAX_REPLY_TOKENS)
+    replies = raw_replies(base, folder, [prompt(base, _asked(one)) + begun(one.note) for one in read], MAX_REPLY_TOKENS)
     right: dict[str, list[bool]] = {}
     for one, reply in zip(read, replies, strict=True):
         right.setdefault(f"read, {one.kind}", []).append(_right(one, reply))
     in_prompt = context_examples(items, MEASURED[base.device], rng)
-    replies = raw_replies(base, folder, [prompt(base, turns(one)) for one in in_prompt], MAX_REPLY_TOKENS)
+    replies = raw_replies(base, folder, [prompt(base, _asked(one)) for one in in_prompt], MAX_REPLY_TOKENS)
     for one, reply in zip(in_prompt, replies, strict=True):
         right.setdefault(f"in the prompt, {one.kind}", []).append(_right(one, spoken(reply)))
     changes = change_examples(items, split_threes()[1], MEASURED[base.device], rng)
-    replies = raw_replies(base, folder, [prompt(base, turns(one)) for one in changes], MAX_REPLY_TOKENS)
+    replies = raw_replies(base, folder, [prompt(base, _asked(one)) for one in changes], MAX_REPLY_TOKENS)
     for one, reply in zip(changes, replies, strict=True):
         kind = "changes seen" if one.completion == CHANGED else "told beside another and left"
         right.setdefault(kind, []).append(reply.strip() == one.completion)
     system = system_prompt(DEFAULT_ASSISTANT_NAME, [])
-    asked = [turns(Example(system, question, "", "general")) for question, _ in GATE]
+    asked = [_asked(Example(system, question, "", "general")) for question, _ in GATE]
     replies = raw_replies(base, folder, [prompt(base, one) for one in asked], MAX_REPLY_TOKENS)
     right["general"] = [passes_on(reply) for reply in replies]
     return {kind: round(sum(found) / len(found), 3) for kind, found in right.items()}
 
 
-def turns(one: Example) -> Conversation:
-    """What the model is asked of an example."""
+def _asked(one: Example) -> Conversation:
     return [{"role": "system", "content": one.system}, {"role": "user", "content": one.user}]
 
 
@@ -259,8 +253,8 @@ def split(prepared: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     return pool, [item for item, kept in zip(prepared, out, strict=True) if kept]
 
 
-def rate_at(share: float) -> float:
-    """The learning rate after a share of the lesson, of its highest: warm-up over the first 4 %, then a cosine to a tenth."""
+def _rate(share: float) -> float:
+    """Warm-up over the first 4 %, then a cosine to a tenth."""
     return share / 0.04 if share < 0.04 else 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * share))
 
 

@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -100,15 +99,14 @@ class Sampling:
     asked_per_item: int = 3
 
 
-def items(seed: int = 0, by_rules: bool = True) -> list[Item]:
-    """The whole corpus and some everyday items, prepared (minutes). Without the rules' questions, of which those consist, it
-    takes a fifth of the time."""
+def items(seed: int = 0) -> list[Item]:
+    """The whole corpus and some everyday items, prepared (minutes)."""
     rng = random.Random(seed)
-    prepared = [_everyday_item(rng) for _ in range(EVERYDAY_ITEMS)] if by_rules else []
+    prepared = [_everyday_item(rng) for _ in range(EVERYDAY_ITEMS)]
     lines = [line for file in sorted(CORPUS.glob("*.jsonl")) for line in file.read_text(encoding="utf-8").splitlines()]
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        made = pool.map(partial(_item_of_line, by_rules=by_rules), lines, chunksize=32)
-        return prepared + [item for item in made if item and (all(item.taught) or not by_rules)]
+        made = pool.map(_item_of_line, lines, chunksize=32)
+        return prepared + [item for item in made if item and all(item.taught)]
 
 
 def kept_out(text: str) -> bool:
@@ -116,17 +114,9 @@ def kept_out(text: str) -> bool:
     return zlib.crc32(text.encode()) % KEPT_OUT_OF == 0
 
 
-def _item_of_line(line: str, by_rules: bool) -> Item | None:
+def _item_of_line(line: str) -> Item | None:
     row = json.loads(line)
-    return (_group if "asks" in row else _item)(row, random.Random(line), by_rules)
-
-
-def _taught(facts: Sequence[Fact], rng: random.Random, by_rules: bool) -> list[list[tuple[str, str]]]:
-    return [[(one.question, one.answer) for one in Rules().phrasings(fact, rng)] if by_rules else [] for fact in facts]
-
-
-def _near(facts: Sequence[Fact], rng: random.Random, by_rules: bool) -> list[str]:
-    return negatives.near(facts, rng, 12) if by_rules else []
+    return _group(row, random.Random(line)) if "asks" in row else _item(row, random.Random(line))
 
 
 def _facts(told: Sequence[str]) -> list[Fact]:
@@ -143,7 +133,7 @@ def _facts(told: Sequence[str]) -> list[Fact]:
     return facts
 
 
-def _group(row: dict[str, Any], rng: random.Random, by_rules: bool) -> Item | None:
+def _group(row: dict[str, Any], rng: random.Random) -> Item | None:
     """Several facts, each with questions that none of the others answers."""
     facts = _facts(row["told"])
     if len(facts) != len(row["told"]):
@@ -151,8 +141,8 @@ def _group(row: dict[str, Any], rng: random.Random, by_rules: bool) -> Item | No
     return Item(
         notes=[you_form(fact.text) for fact in facts],
         recalled=[answer(fact) for fact in facts],
-        taught=_taught(facts, rng, by_rules),
-        near=_near(facts, rng, by_rules),
+        taught=[[(one.question, one.answer) for one in Rules().phrasings(fact, rng)] for fact in facts],
+        near=negatives.near(facts, rng, 12),
         asked=[(question, answer(fact)) for fact, asks in zip(facts, row["asks"], strict=True) for question in asks],
         not_told=row["not_told"],
         words=sorted(negatives.telling(" ".join(f"{fact.text} {answer(fact)}" for fact in facts))),
@@ -161,7 +151,7 @@ def _group(row: dict[str, Any], rng: random.Random, by_rules: bool) -> Item | No
     )
 
 
-def _item(row: dict[str, list[str]], rng: random.Random, by_rules: bool) -> Item | None:
+def _item(row: dict[str, list[str]], rng: random.Random) -> Item | None:
     facts = _facts(row["told"])
     if not facts:
         return None
@@ -169,11 +159,11 @@ def _item(row: dict[str, list[str]], rng: random.Random, by_rules: bool) -> Item
     asked = [(question, said) for question in row["ask"]]
     asked += [(question, saying_yes(said)) for question in row["yes"]]
     asked += [(question, saying_no(said)) for question in row["no"]]
-    near = _near(facts, rng, by_rules)
+    near = negatives.near(facts, rng, 12)
     return Item(
         notes=[you_form(facts[-1].text)],
         recalled=[answer(fact) for fact in facts],
-        taught=_taught(facts, rng, by_rules),
+        taught=[[(one.question, one.answer) for one in Rules().phrasings(fact, rng)] for fact in facts],
         near=near,
         asked=asked,
         not_told=row["not_told"],
@@ -359,7 +349,7 @@ def verifying_examples(pool: Sequence[Item], count: int, rng: random.Random, ass
             _never_told(system, rng.choice(nearer.near or nearer.not_told), nearer.recalled, rng)
             if rng.random() < 0.3
             else _never_told(system, rng.choice(nearer.not_told), nearer.recalled, rng),
-            _asked_by_people(system, more, rng) if rng.random() < 0.5 or not all(more.taught) else _asked_by_rule(system, more, rng),
+            _asked_by_people(system, more, rng) if rng.random() < 0.5 else _asked_by_rule(system, more, rng),
             _of_another_fact(system, rng.choice(groups), rng)
             if groups and (rng.random() < 0.5 or not other.mistaken)
             else _never_told(system, rng.choice(other.mistaken or other.not_told), other.recalled, rng),
