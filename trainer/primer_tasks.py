@@ -33,6 +33,7 @@ from trainer.writer import writing_example
 
 EVERYDAY_ITEMS = 400
 KEPT_OUT_OF = 10  # one item in so many is kept out, to measure on
+BY_RULES = 4  # of as many items those that get the rules' questions too, the ones kept out among them: making those takes longest
 GROUPED_SHARE = 0.6  # of the made-up users have a group
 _NUMBERS = tuple(str(age) for age in range(16, 90))
 _JOBS = ("nurse", "plumber", "teacher", "chef", "lawyer", "welder", "pilot", "baker", "librarian", "farmer")
@@ -54,8 +55,8 @@ CORPUS = Path(__file__).with_name("primer_corpus")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing told. `taught` are rule-made (question, answer); `near` rule-made questions that it does not answer;
-    `asked` hand-written (question, answer); `not_told` hand-written questions that it does not answer."""
+    """One thing told. `taught` are rule-made (question, answer); `near` rule-made questions that it does not answer (of most items
+    there are none of either, `BY_RULES`); `asked` hand-written (question, answer); `not_told` hand-written questions that it does not answer."""
 
     notes: list[str]  # what is true in the end, in the second person
     recalled: list[str]  # as it is recalled, one a fact
@@ -106,12 +107,24 @@ def items(seed: int = 0) -> list[Item]:
     lines = [line for file in sorted(CORPUS.glob("*.jsonl")) for line in file.read_text(encoding="utf-8").splitlines()]
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         made = pool.map(_item_of_line, lines, chunksize=32)
-        return prepared + [item for item in made if item and all(item.taught)]
+        return prepared + [item for item in made if item]
 
 
 def kept_out(text: str) -> bool:
     """Whether what begins with `text` is kept out of the lessons: the same whatever else is in the corpus."""
-    return zlib.crc32(text.encode()) % KEPT_OUT_OF == 0
+    return _lot(text) == 0
+
+
+def _lot(text: str) -> int:
+    return zlib.crc32(text.encode()) % KEPT_OUT_OF
+
+
+def _by_rules(facts: Sequence[Fact], notes: Sequence[str], rng: random.Random) -> tuple[list[list[tuple[str, str]]], list[str]]:
+    """The rules' questions of each fact, and those near to them that no fact answers; none for most items."""
+    if _lot("\n".join(notes)) >= BY_RULES:
+        return [[] for _ in facts], []
+    taught = [[(one.question, one.answer) for one in Rules().phrasings(fact, rng)] for fact in facts]
+    return taught, negatives.near(facts, rng, 12)
 
 
 def _item_of_line(line: str) -> Item | None:
@@ -138,11 +151,13 @@ def _group(row: dict[str, Any], rng: random.Random) -> Item | None:
     facts = _facts(row["told"])
     if len(facts) != len(row["told"]):
         return None
+    notes = [you_form(fact.text) for fact in facts]
+    taught, near = _by_rules(facts, notes, rng)
     return Item(
-        notes=[you_form(fact.text) for fact in facts],
+        notes=notes,
         recalled=[answer(fact) for fact in facts],
-        taught=[[(one.question, one.answer) for one in Rules().phrasings(fact, rng)] for fact in facts],
-        near=negatives.near(facts, rng, 12),
+        taught=taught,
+        near=near,
         asked=[(question, answer(fact)) for fact, asks in zip(facts, row["asks"], strict=True) for question in asks],
         not_told=row["not_told"],
         words=sorted(negatives.telling(" ".join(f"{fact.text} {answer(fact)}" for fact in facts))),
@@ -159,11 +174,12 @@ def _item(row: dict[str, list[str]], rng: random.Random) -> Item | None:
     asked = [(question, said) for question in row["ask"]]
     asked += [(question, saying_yes(said)) for question in row["yes"]]
     asked += [(question, saying_no(said)) for question in row["no"]]
-    near = negatives.near(facts, rng, 12)
+    notes = [you_form(facts[-1].text)]
+    taught, near = _by_rules(facts, notes, rng)
     return Item(
-        notes=[you_form(facts[-1].text)],
+        notes=notes,
         recalled=[answer(fact) for fact in facts],
-        taught=[[(one.question, one.answer) for one in Rules().phrasings(fact, rng)] for fact in facts],
+        taught=taught,
         near=near,
         asked=asked,
         not_told=row["not_told"],
@@ -308,17 +324,31 @@ def context_examples(
         notes = [one for item in told for one in item.notes]
         rng.shuffle(notes)
         noted = system_prompt(assistant_name, notes)
-        asked, taught, near = (rng.choice(told) for _ in range(3))
-        at = -rng.randint(1, len(taught.notes))  # the newest facts are those that stand in the prompt
+        near = rng.choice(told)
         examples += [
-            _answered(noted, *rng.choice(asked.asked), asked.notes, "pending", rng),
-            _answered(noted, *rng.choice(taught.taught[at]), [taught.notes[at]], "pending", rng),
+            _asked_of_prompt(noted, told, rng),
+            _asked_of_prompt_by_rule(noted, told, rng),
             _never_told(noted, rng.choice(near.not_told), near.notes, rng),
             _never_told(noted, rng.choice(other.asked)[0], notes, rng)
             if rng.random() < 0.7
             else _never_told(bare, rng.choice(other.asked)[0], [], rng),
         ]
     return examples[:count]
+
+
+def _asked_of_prompt(system: str, told: Sequence[Item], rng: random.Random) -> Example:
+    item = rng.choice(told)
+    return _answered(system, *rng.choice(item.asked), item.notes, "pending", rng)
+
+
+def _asked_of_prompt_by_rule(system: str, told: Sequence[Item], rng: random.Random) -> Example:
+    """A question that the rules ask about one of the facts in the prompt; a person's where they ask about none."""
+    newest = [pair for item in told for pair in zip(item.taught[-len(item.notes) :], item.notes, strict=True)]
+    by_rules = [(questions, note) for questions, note in newest if questions]
+    if not by_rules:
+        return _asked_of_prompt(system, told, rng)
+    questions, note = rng.choice(by_rules)
+    return _answered(system, *rng.choice(questions), [note], "pending", rng)
 
 
 def unheard_examples(questions: Sequence[str], count: int, rng: random.Random, assistant_name: str = "Hippo") -> list[Example]:
@@ -349,7 +379,7 @@ def verifying_examples(pool: Sequence[Item], count: int, rng: random.Random, ass
             _never_told(system, rng.choice(nearer.near or nearer.not_told), nearer.recalled, rng)
             if rng.random() < 0.3
             else _never_told(system, rng.choice(nearer.not_told), nearer.recalled, rng),
-            _asked_by_people(system, more, rng) if rng.random() < 0.5 else _asked_by_rule(system, more, rng),
+            _asked_by_rule(system, more, rng) if all(more.taught) and rng.random() < 0.5 else _asked_by_people(system, more, rng),
             _of_another_fact(system, rng.choice(groups), rng)
             if groups and (rng.random() < 0.5 or not other.mistaken)
             else _never_told(system, rng.choice(other.mistaken or other.not_told), other.recalled, rng),

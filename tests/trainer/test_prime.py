@@ -14,7 +14,7 @@ from trainer.base import LoadedBase
 from trainer.mistaken import with_mistaken
 from trainer.prime import prime, split
 from trainer.primer import start_folder
-from trainer.primer_tasks import Item, verifying_examples
+from trainer.primer_tasks import Item, context_examples, verifying_examples
 from trainer.recipes import RECIPES
 
 THINGS = ("kites", "stamps", "teapots", "maps", "drums", "lamps", "plates", "coins", "shells", "ropes")
@@ -75,6 +75,15 @@ def test_half_of_what_is_read_answers_and_half_does_not() -> None:
     assert all(one.learn == "reply" for one in made)
     assert {one.note for one in made if one.user == "Which breed?" and one.kind == "never_told"} >= {"Your dog is Milo."}
     assert {one.note for one in answered if one.user == "Which breed?"} == {"Your dog is a beagle."}
+
+
+def test_items_that_the_rules_ask_nothing_about_are_asked_about_by_people() -> None:
+    without = [replace(item(number), taught=[[]], near=[]) for number in range(60)]
+    with_one = [*without, replace(item(60), taught=[[("By rule?", "You own 60 kites.")]])]
+    for pool in (without, with_one):
+        made = context_examples(pool, 400, random.Random(0)) + verifying_examples(pool, 600, random.Random(0))
+        assert {one.kind for one in made} == {"pending", "recall", "never_told"}
+        assert any(one.user == "By rule?" for one in made) == (pool is with_one)
 
 
 def told(said: str, question: str, not_told: str = "Where?", changed: str = "") -> Item:
