@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -183,7 +183,7 @@ def covered(question: str, facts: Sequence[Fact], share: float = 1.0) -> bool:
     return any(len(asked & _told(fact)) >= share * len(asked) for fact in facts)
 
 
-def _uncovered(questions: Iterable[str], facts: Sequence[Fact], count: int, share: float = 1.0) -> list[str]:
+def _uncovered(questions: Sequence[str], facts: Sequence[Fact], count: int, share: float = 1.0) -> list[str]:
     """The first `count` of the questions that no fact covers: no more are read than that takes, since reading is slow."""
     return list(islice((one for one in questions if not covered(one, facts, share)), count))
 
