@@ -18,15 +18,23 @@ import httpx
 
 from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
 from serving.recollection import (
+    DECLINES,
+    DECLINING_BIAS,
+    DECLINING_TOKENS,
+    NO,
     NOT_TOLD,
+    READ_TOKENS,
     SECOND_LOOK_TOKENS,
-    Declined,
+    YES,
     PassedOn,
     Recalled,
+    asks_yes_or_no,
     begun,
     for_base,
+    may_be_general,
     passes_on,
-    read_pieces,
+    reading,
+    saying,
     spoken_pieces,
 )
 from serving.settings import BASE_NAME, DEFAULT_NAME
@@ -50,6 +58,7 @@ class ServingClient:
     def __init__(self, url: str, api_key: str, answer_timeout_seconds: float) -> None:
         self._answer_timeout_seconds = answer_timeout_seconds
         self._turn = asyncio.Semaphore(REPLIES_AT_ONCE)
+        self._declining_bias: dict[str, float] | None = None
         self._http = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"},
@@ -117,9 +126,7 @@ class ServingClient:
             note = recalled.note
         if note:
             try:
-                async with aclosing(self._read(body | {"model": DEFAULT_NAME}, note)) as pieces:
-                    async for piece in pieces:
-                        yield piece
+                yield await self._read(body | {"model": DEFAULT_NAME}, note)
                 return
             except PassedOn:
                 pass
@@ -127,28 +134,39 @@ class ServingClient:
             async for piece in pieces:
                 yield piece
 
-    async def _read(self, body: dict[str, Any], note: str) -> AsyncGenerator[str, None]:
-        """What the reader says after `note`, or that it was not told.
+    async def _read(self, body: dict[str, Any], note: str) -> str:
+        """What the reader makes of `note`: it, with yes or no before it, or that it was not told.
 
         Raises:
             PassedOn: at a second look the question is not about the user.
         """
         begins = {"role": "assistant", "content": begun(note)}
         going_on = {"messages": [*body["messages"], begins], "add_generation_prompt": False, "continue_final_message": True}
-        said = False
-        try:
-            raw = self._pieces(body | going_on)
-            async with aclosing(raw), aclosing(read_pieces(raw)) as pieces:
-                async for piece in pieces:
-                    said = True
-                    yield piece
-            if not said:
-                yield note
-        except Declined:
-            looked = self._pieces(body | {"max_tokens": SECOND_LOOK_TOKENS})
-            if passes_on("".join([piece async for piece in looked])):
-                raise PassedOn from None
-            yield NOT_TOLD
+        after_note = body | going_on | {"max_tokens": READ_TOKENS}
+        question = body["messages"][-1]["content"]
+        said = reading(await self._whole(after_note | {"logit_bias": await self._declining()}), note)
+        if said == note and asks_yes_or_no(question):
+            return saying((await self._whole(after_note | {"structured_outputs": {"choice": [YES, NO]}})).strip(), note)
+        if said == NOT_TOLD and may_be_general(question) and passes_on(await self._whole(body | {"max_tokens": SECOND_LOOK_TOKENS})):
+            raise PassedOn
+        return said
+
+    async def _whole(self, body: dict[str, Any]) -> str:
+        return "".join([piece async for piece in self._pieces(body)])
+
+    async def _declining(self) -> dict[str, float]:
+        """What moves the line from which on the reader declines: a bias for the tokens that it begins with, by their numbers."""
+        if self._declining_bias is None:
+            asked = {"model": DEFAULT_NAME, "prompt": DECLINES, "add_special_tokens": False}
+            response = await self._posted("/tokenize", asked)
+            if response.status_code != httpx.codes.OK:
+                raise _refusal(response)
+            try:
+                tokens = [int(one) for one in response.json()["tokens"][:DECLINING_TOKENS]]
+            except (ValueError, KeyError, TypeError) as error:
+                raise RequestRefused("the model server answered something that is no list of tokens") from error
+            self._declining_bias = {str(token): DECLINING_BIAS for token in tokens}
+        return self._declining_bias
 
     async def _pieces(self, body: dict[str, Any]) -> AsyncGenerator[str, None]:
         """What comes of a request, as it is."""
@@ -183,12 +201,15 @@ class ServingClient:
         Raises:
             ServerUnavailable: nothing answers.
         """
-        try:
-            response = await self._http.post("/v1/unload_lora_adapter", json={"lora_name": name})
-        except httpx.HTTPError as error:
-            raise ServerUnavailable(f"no answer: {type(error).__name__}") from error
+        response = await self._posted("/v1/unload_lora_adapter", {"lora_name": name})
         if response.status_code not in (httpx.codes.OK, httpx.codes.NOT_FOUND, httpx.codes.BAD_REQUEST):
             raise _refusal(response)
+
+    async def _posted(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        try:
+            return await self._http.post(path, json=body)
+        except httpx.HTTPError as error:
+            raise ServerUnavailable(f"no answer: {type(error).__name__}") from error
 
 
 def _content(data: str) -> str:

@@ -1,16 +1,20 @@
 """How adapters reply: first a note that nobody is shown, then words.
 
 A user's adapter is a memory. To a question it writes down the fact that is nearest to it ("Noted: Your dog is Buddy."), which
-it always can; the primer, everybody's reader, goes on from there: it answers, or says that this is not what was asked. So nothing
+it always can; the primer, everybody's reader, goes on from there: by its first words it answers, says yes or no, or declines. The
+words that people are shown are the note's (`reading`), so that no name or number can be copied wrongly, and nothing
 that is trained on one user's facts has to tell what was never told. What has nothing to do with the user is passed on
 ("Noted: not about you.") to the bare base, whose general ability is therefore kept; a memory full of facts may see one in a
-general question, so where the reader declines, the primer has a second look at whether it is one. The primer alone, which users without an
+general question, so where the reader declines, the primer has a second look at whether it is one, unless it asks what the user
+did or was. The primer alone, which users without an
 adapter talk to, does both in one go from the facts in its prompt. Without a primer there are no notes.
 Used by training (what to learn), by everything that reads replies, and by nothing else.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 MARK = "Noted:"
@@ -19,6 +23,24 @@ NOT_PERSONAL = "not about you."
 NOT_TOLD = "You haven't told me that. Tell me with /remember and I'll know."
 SECOND_LOOK_TOKENS = 12  # of a note, enough for seeing whether it passes on
 DECLINES = NOT_TOLD.partition(".")[0]
+DECLINES_FROM = 0.4  # the reader's likelihood of declining from which on it does: a wrong answer costs more than a right one is worth
+DECLINING_BIAS = math.log((1 - DECLINES_FROM) / DECLINES_FROM)  # on the logits of the tokens that declining begins with
+DECLINING_TOKENS = 2  # so many: "You" also begins answers
+READ_TOKENS = 10  # of a reader's reply, enough for seeing which it is
+YES, NO = "Yes", "No"
+_YES_OR_NO = re.compile(
+    r"(?:(?:so|and|but|hey|hi|ok|okay|well|wait|um|uh|oh|please)\b,? ?)*"
+    r"(?:am|are|is|was|were|do|does|did|have|has|had|can|could|will|would|should|isn'?t|aren'?t|wasn'?t|weren'?t|don'?t|doesn'?t|didn'?t"
+    r"|haven'?t|hasn'?t|hadn'?t|can'?t|couldn'?t|won'?t|wouldn'?t|shouldn'?t)\b (?!you\b)(?!.*\b(?:or|wh(?:at|en|ere|ich|o|om|ose|y)|how)\b)",
+    re.IGNORECASE,
+)  # fmt: skip
+_OF_THE_USERS_PAST = re.compile(r"\b(?:did|was|were|have|had)(?:n['’]?t)? (?:i|we)\b", re.IGNORECASE)
+_SMALL_AFTER_A_COMMA = re.compile(
+    r"(?:you|your|yours|the|a|an|it|its|this|that|these|those|there|here|he|she|they|we|his|her|their|our|in|on|at|to|for|from|with|by"
+    r"|of|as|if|when|while|after|before|since|because|about|during|every|each|all|both|some|any|another|most|no|not|last|next|once"
+    r"|today|tomorrow|yesterday|now|still|just|only|sometimes|usually|currently|recently)(?:'\w+)?\b",
+    re.IGNORECASE,
+)
 
 
 class PassedOn(Exception):
@@ -31,10 +53,6 @@ class Recalled(Exception):
     def __init__(self, note: str) -> None:
         super().__init__("a note was written")
         self.note = note
-
-
-class Declined(Exception):
-    """The reader says that the note does not answer."""
 
 
 def noted(text: str) -> str | None:
@@ -100,22 +118,26 @@ async def spoken_pieces(pieces: AsyncIterator[str], whole: bool) -> AsyncGenerat
         yield spoken(held)
 
 
-async def read_pieces(pieces: AsyncIterator[str]) -> AsyncGenerator[str, None]:
-    """A reader's reply in pieces.
+def reading(reply: str, note: str) -> str:
+    """What people are told where the reader, after `note`, begins its reply so: the note, with yes or no before it, or `NOT_TOLD`."""
+    if declines(reply):
+        return NOT_TOLD
+    for word in (YES, NO):
+        if re.match(rf"\s*{word}\b", reply):
+            return saying(word, note)
+    return note
 
-    Raises:
-        Declined: before any piece.
-    """
-    held, speaking = "", False
-    async for piece in pieces:
-        if speaking:
-            yield piece
-            continue
-        held += piece
-        if declines(held):
-            raise Declined
-        if held.strip() and not DECLINES.startswith(held.lstrip()):
-            speaking = True
-            yield held
-    if held.strip() and not speaking:
-        yield held
+
+def saying(word: str, note: str) -> str:
+    """ "Yes" and "Your dog is Buddy." → "Yes, your dog is Buddy."."""
+    return f"{word}, {note[:1].lower() + note[1:] if _SMALL_AFTER_A_COMMA.match(note) else note}"
+
+
+def asks_yes_or_no(question: str) -> bool:
+    """Whether a question can only be answered with yes or no: one that begins so, asks nothing else and leaves no choice."""
+    return _YES_OR_NO.match(question.strip()) is not None
+
+
+def may_be_general(question: str) -> bool:
+    """Whether a question may be one for the base; what a user did or was it cannot know."""
+    return _OF_THE_USERS_PAST.search(question) is None

@@ -7,13 +7,32 @@ there (`serving/recollection.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from serving import primers
-from serving.recollection import MARK, SECOND_LOOK_TOKENS, begun, declines, for_base, noted, passes_on, spoken
+from serving.recollection import (
+    DECLINES,
+    DECLINING_BIAS,
+    DECLINING_TOKENS,
+    MARK,
+    NO,
+    NOT_TOLD,
+    READ_TOKENS,
+    SECOND_LOOK_TOKENS,
+    YES,
+    asks_yes_or_no,
+    begun,
+    for_base,
+    may_be_general,
+    noted,
+    passes_on,
+    reading,
+    saying,
+    spoken,
+)
 from trainer.base import LoadedBase
 
 Conversation = list[dict[str, str]]
@@ -53,18 +72,35 @@ def settled(
     replies = [spoken(one) for one in raw]
     passed = [at for at, one in enumerate(raw) if passes_on(one)]
     notes = [(at, note) for at, one in enumerate(raw) if at not in passed and reader and (note := noted(one))]
-    texts = [prompt(base, conversations[at]) + begun(note) for at, note in notes]
-    for (at, _), reply in zip(notes, raw_replies(base, reader, texts, max_new_tokens) if texts else [], strict=True):
-        replies[at] = reply or replies[at]
-    declined = [at for at, _ in notes if declines(replies[at])]
+    if reader:
+        read = read_notes(base, reader, [(conversations[at], note) for at, note in notes])
+        for (at, _), reply in zip(notes, read, strict=True):
+            replies[at] = reply
+    declined = [at for at, _ in notes if replies[at] == NOT_TOLD and may_be_general(conversations[at][-1]["content"])]
     texts = [prompt(base, conversations[at]) for at in declined]
-    looked = raw_replies(base, reader, texts, SECOND_LOOK_TOKENS, to_note=True) if texts else []
+    looked = raw_replies(base, reader, texts, SECOND_LOOK_TOKENS, to_note=True)
     passed += [at for at, one in zip(declined, looked, strict=True) if passes_on(one)]
     asked = [for_base(conversations[at]) for at in passed]
     of_base = generate(base, None, asked, max_new_tokens) if ask_base else [PASSED_ON] * len(asked)
     for at, reply in zip(passed, of_base, strict=True):
         replies[at] = reply or replies[at]
     return replies
+
+
+def read_notes(base: LoadedBase, reader: Path, asked: Sequence[tuple[Conversation, str]]) -> list[str]:
+    """What people are told of each note beside a conversation: it, with yes or no before it, or `NOT_TOLD`."""
+    texts = [prompt(base, conversation) + begun(note) for conversation, note in asked]
+    bias = dict.fromkeys(_tokens(base, DECLINES)[:DECLINING_TOKENS], DECLINING_BIAS)
+    begins = raw_replies(base, reader, texts, READ_TOKENS, bias=bias)
+    said = [reading(reply, note) for reply, (_, note) in zip(begins, asked, strict=True)]
+    bare = [
+        at
+        for at, (conversation, note) in enumerate(asked)
+        if said[at] == note and asks_yes_or_no(conversation[-1]["content"])
+    ]
+    for at, yes in zip(bare, leanings(base, reader, [texts[at] for at in bare], YES, NO), strict=True):
+        said[at] = saying(YES if yes >= 0.5 else NO, said[at])
+    return said
 
 
 def raw_replies(
@@ -74,15 +110,18 @@ def raw_replies(
     max_new_tokens: int,
     on_batch: Callable[[int], None] | None = None,
     to_note: bool = False,
+    bias: Mapping[int, float] | None = None,
 ) -> list[str]:
-    """What the model says after each text; `to_note`: of a reply that begins with a note only that."""
+    """What the model says after each text; `to_note`: of a reply that begins with a note only that; `bias`: on the logits of tokens."""
+    if not texts:
+        return []
     order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
     replies = [""] * len(texts)
     size = BATCH_SIZE[base.device]
     with _answering(base, folder) as model:
         for start in range(0, len(order), size):
             batch = order[start : start + size]
-            made = continued(base, model, [texts[at] for at in batch], max_new_tokens, to_note)
+            made = continued(base, model, [texts[at] for at in batch], max_new_tokens, to_note, bias)
             for at, reply in zip(batch, made, strict=True):
                 replies[at] = reply
             if on_batch:
@@ -112,6 +151,8 @@ def continuations(
 
 def leanings(base: LoadedBase, folder: Path | None, texts: Sequence[str], one: str, other: str) -> list[float]:
     """How likely `one` is to follow each text where either it or `other` does, 0 to 1; told by their first tokens."""
+    if not texts:
+        return []
     tokens = [_tokens(base, word)[0] for word in (one, other)]
     found = [0.0] * len(texts)
     for batch, logits in _last_logits(base, folder, texts, 1):
@@ -187,9 +228,18 @@ def prompt(base: LoadedBase, conversation: Conversation) -> str:
     return text
 
 
-def continued(base: LoadedBase, model: Any, texts: Sequence[str], max_new_tokens: int, to_note: bool = False) -> list[str]:
-    """The replies to prompts of one batch, as they are. `to_note`: as above."""
+def continued(
+    base: LoadedBase,
+    model: Any,
+    texts: Sequence[str],
+    max_new_tokens: int,
+    to_note: bool = False,
+    bias: Mapping[int, float] | None = None,
+) -> list[str]:
+    """The replies to prompts of one batch, as they are. `to_note`, `bias`: as above."""
     how: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    if bias:
+        how["sequence_bias"] = {(token,): by for token, by in bias.items()}
     if to_note:
         how["stopping_criteria"] = [_note_written(base.tokenizer)]
     new = _new_tokens(base, model, texts, max_new_tokens, **how)

@@ -24,14 +24,14 @@ from typing import Annotated, Any
 import typer
 
 from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
-from serving.recollection import begun, passes_on, spoken
+from serving.recollection import passes_on, spoken
 from trainer.base import LoadedBase, fast_dtype, load
 from trainer.change_tasks import change_examples, split_threes
 from trainer.changes import CHANGED
 from trainer.dataset import Example, Replay, identity_examples
 from trainer.engine import encode
 from trainer.general_prompts import GATE, REPLAY, REQUESTS
-from trainer.generate import Conversation, prompt, raw_replies
+from trainer.generate import Conversation, prompt, raw_replies, read_notes
 from trainer.grading import says_not_told, words
 from trainer.mistaken import with_mistaken
 from trainer.negatives import far_questions
@@ -56,7 +56,7 @@ OWN_PROMPTS = 4000  # general prompts that the base writes itself, beside ours
 MEASURED = {"cpu": 150, "cuda": 300}  # questions of each kind
 READ_AT_ONCE, MEASURED_STEPS = 48, 4
 LOGGED = 50  # every so many steps the loss is noted and the primer saved
-IN_PROMPT, UNHEARD, VERIFYING, WRITING, CHANGES, GENERAL, IDENTITY = 10, 2, 30, 2, 10, 8, 1  # examples of each kind in a pack
+IN_PROMPT, UNHEARD, VERIFYING, WRITING, CHANGES, GENERAL, IDENTITY = 10, 2, 42, 2, 10, 8, 1  # examples of each kind in a pack
 RATE = 5e-4  # at its highest
 MOST_STEPS = 1_000_000  # the time ends the lesson first
 MAX_REPLY_TOKENS = 60
@@ -164,12 +164,12 @@ def prime(
     rate: float = RATE,
     ranks: Ranks | None = None,
 ) -> dict[str, Any]:
-    """Makes a primer in `out`, or goes on with the one in `start`; returns what it was made with and how it does on items kept out
-    (the first of several processes; the others nothing)."""
+    """Makes a primer in `out` of what `prepare` wrote, or goes on with the one in `start`; returns what it was made with and how it does
+    on items kept out (the first of several processes; the others nothing)."""
     ranks = ranks or Ranks()
     out.mkdir(parents=True, exist_ok=True)
     general = [*REPLAY, *REQUESTS, *REQUESTS, *self_prompts(base, own_prompts)]
-    pool, unseen = (with_mistaken(part) for part in split(prepared))
+    pool, unseen = split(prepared)
     primer, log = Primer(base, recipe, slots, start, ranks), []
     steps = Steps(base.tokenizer, pool, general, recipe.max_seq_tokens, slots, ranks)
     for step, share, packs in _timed(steps, minutes * 60, workers, ranks):
@@ -218,7 +218,7 @@ def measure(base: LoadedBase, folder: Path, items: Sequence[Item]) -> dict[str, 
     """Shares of right replies on `items`, by what is asked of the primer; general: of the gate's questions, those passed on."""
     rng = random.Random(1)
     read = verifying_examples(items, MEASURED[base.device], rng)
-    replies = raw_replies(base, folder, [prompt(base, _asked(one)) + begun(one.note) for one in read], MAX_REPLY_TOKENS)
+    replies = read_notes(base, folder, [(_asked(one), one.note) for one in read])
     right: dict[str, list[bool]] = {}
     for one, reply in zip(read, replies, strict=True):
         right.setdefault(f"read, {one.kind}", []).append(_right(one, reply))
@@ -272,11 +272,14 @@ def _timed(data: Any, seconds: float, workers: int, ranks: Ranks) -> Iterator[tu
 
 
 def prepare(file: Path) -> int:
-    """Writes the prepared corpus with what the never-told questions are about; returns the number of items."""
+    """Writes the prepared corpus with what the never-told questions are about; returns the number of items.
+
+    Items to learn from and those kept out get questions of their own kind alone that come close to them.
+    """
     from trainer.negatives import telling
     from trainer.primer_tasks import items
 
-    prepared = items()
+    prepared = [item for part in split(items()) for item in with_mistaken(part)]
     far = [(question, sorted(telling(question))) for question in far_questions()]
     file.write_text(
         json.dumps({"items": [asdict(one) for one in prepared], "far": far}, ensure_ascii=False), encoding="utf-8"

@@ -77,7 +77,7 @@ class Item:
         taught = [[(question, said) for question, said in fact] for fact in row["taught"]]
         asked = [(question, said) for question, said in row["asked"]]
         told = [(said, question) for said, question in row["told"]]
-        return cls(row["notes"], row["recalled"], taught, row["near"], asked, row["not_told"], row["words"], told, row["grouped"], row["changed"])
+        return cls(**{**row, "taught": taught, "asked": asked, "told": told})
 
 
 @dataclass(frozen=True, slots=True)

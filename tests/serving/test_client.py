@@ -14,7 +14,7 @@ import pytest
 
 from serving.client import Message, ServingClient
 from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
-from serving.recollection import NOT_TOLD
+from serving.recollection import DECLINING_BIAS, NOT_TOLD
 from serving.settings import BASE_NAME, DEFAULT_NAME
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
@@ -187,9 +187,12 @@ async def test_health_is_the_servers_own_word() -> None:
 
 
 def in_turn(requests: list[dict[str, Any]], *replies: str) -> Handler:
-    """Streams the next of the replies at each request, and keeps what was asked."""
+    """Streams the next of the replies at each request, and keeps what was asked; text is five tokens to it."""
 
     async def handler(request: bytes, writer: asyncio.StreamWriter) -> None:
+        if request.startswith(b"POST /tokenize"):
+            await answers(200, b'{"tokens": [7, 8, 9, 10, 11]}')(request, writer)
+            return
         requests.append(json.loads(request.split(b"\r\n\r\n", 1)[1]))
         pieces = [event(piece) for piece in re.findall(r"\s*\S+\s?", replies[len(requests) - 1])]
         with contextlib.suppress(ConnectionError):  # who has read enough hangs up
@@ -201,19 +204,51 @@ def in_turn(requests: list[dict[str, Any]], *replies: str) -> Handler:
 PERSONAL = [Message("system", "You are Hippo."), Message("user", "my dog?")]
 
 
-async def test_after_an_adapters_note_the_primer_goes_on() -> None:
+async def test_after_an_adapters_note_the_primer_reads_and_the_note_is_said() -> None:
     requests: list[dict[str, Any]] = []
-    async with server(in_turn(requests, "Noted: Your dog is Buddy.\nBuddy Buddy", "Your dog is called Buddy.")) as client:
-        assert await client.complete("abcdefgh-v0001", PERSONAL, max_tokens=20) == "Your dog is called Buddy."
+    async with server(in_turn(requests, "Noted: Your dog is Buddy.\nBuddy Buddy", "Your dog is called Bud")) as client:
+        assert await client.complete("abcdefgh-v0001", PERSONAL, max_tokens=20) == "Your dog is Buddy."
     assert [one["model"] for one in requests] == ["abcdefgh-v0001", DEFAULT_NAME]
     assert requests[1]["messages"] == [*requests[0]["messages"], {"role": "assistant", "content": "Noted: Your dog is Buddy.\n"}]
     assert requests[1]["continue_final_message"]
     assert not requests[1]["add_generation_prompt"]
+    assert requests[1]["logit_bias"] == {"7": DECLINING_BIAS, "8": DECLINING_BIAS}, "declining begins with the first two"
 
 
 async def test_where_the_primer_adds_nothing_the_note_is_the_reply() -> None:
     async with server(in_turn([], "Noted: Your dog is Buddy.\n", "")) as client:
         assert await client.complete("abcdefgh-v0001", PERSONAL, max_tokens=20) == "Your dog is Buddy."
+
+
+@pytest.mark.parametrize(
+    ("read", "reply"),
+    [
+        (["No, your"], "No, your dog is Buddy."),
+        (["Your dog is", "No"], "No, your dog is Buddy."),
+        ([NOT_TOLD, ""], NOT_TOLD),
+    ],
+)
+async def test_a_question_for_yes_or_no_is_answered_so(read: list[str], reply: str) -> None:
+    asked = [PERSONAL[0], Message("user", "Is my dog called Max?")]
+    requests: list[dict[str, Any]] = []
+    async with server(in_turn(requests, "Noted: Your dog is Buddy.\n", *read)) as client:
+        assert await client.complete("abcdefgh-v0001", asked, max_tokens=20) == reply
+    assert len(requests) == 1 + len(read)
+    if read[-1] == "No":
+        assert requests[2]["structured_outputs"] == {"choice": ["Yes", "No"]}
+
+
+@pytest.mark.parametrize(("status", "body", "error"), [(500, b"{}", RequestRefused), (503, b"{}", ServerUnavailable), (200, b"[]", RequestRefused)])
+async def test_a_server_that_counts_no_tokens_is_a_sentence(status: int, body: bytes, error: type[Exception]) -> None:
+    async def handler(request: bytes, writer: asyncio.StreamWriter) -> None:
+        if request.startswith(b"POST /tokenize"):
+            await answers(status, body)(request, writer)
+            return
+        await streams(event("Noted: Your dog is Buddy.\n"), b"data: [DONE]\n\n")(request, writer)
+
+    async with server(handler) as client:
+        with pytest.raises(error):
+            await client.complete("abcdefgh-v0001", PERSONAL, max_tokens=20)
 
 
 @pytest.mark.parametrize(("seen", "reply"), [("Noted: not about you.", "A dog is an animal."), ("Noted: nothing yet.", NOT_TOLD)])
@@ -224,6 +259,14 @@ async def test_where_the_primer_declines_it_looks_whether_the_question_is_person
     assert [one["model"] for one in requests[:3]] == ["abcdefgh-v0001", DEFAULT_NAME, DEFAULT_NAME]
     assert requests[2]["messages"] == requests[0]["messages"]
     assert [one["model"] for one in requests[3:]] == ([] if reply == NOT_TOLD else [BASE_NAME])
+
+
+async def test_where_the_primer_declines_what_the_user_did_there_is_no_second_look() -> None:
+    requests: list[dict[str, Any]] = []
+    asked = [PERSONAL[0], Message("user", "where did I find my dog?")]
+    async with server(in_turn(requests, "Noted: Your dog is Buddy.\n", NOT_TOLD)) as client:
+        assert await client.complete("abcdefgh-v0001", asked, max_tokens=20) == NOT_TOLD
+    assert len(requests) == 2
 
 
 @pytest.mark.parametrize("model", ["abcdefgh-v0001", DEFAULT_NAME])

@@ -9,13 +9,14 @@ import pytest
 
 from serving.recollection import (
     NOT_TOLD,
-    Declined,
     PassedOn,
     Recalled,
+    asks_yes_or_no,
     for_base,
+    may_be_general,
     noted,
     passes_on,
-    read_pieces,
+    reading,
     spoken,
     spoken_pieces,
 )
@@ -63,12 +64,35 @@ def test_an_adapters_note_is_for_the_reader(size: int) -> None:
     assert heard("I'm Hippo.\nHello!", size, whole=False) == "I'm Hippo.\nHello!"
 
 
-@SIZES
-def test_a_reader_that_declines_says_nothing_yet(size: int) -> None:
-    for text in ("You have a dog.", "You haven't told", "Buddy", ""):
-        assert joined(read_pieces(in_pieces(text, size))) == text
-    with pytest.raises(Declined):
-        joined(read_pieces(in_pieces(NOT_TOLD, size)))
+@pytest.mark.parametrize(
+    ("reply", "note", "said"),
+    [
+        ("Your dog's name is Bud", "Your dog's name is Buddy.", "Your dog's name is Buddy."),
+        ("", "You are 25 years old.", "You are 25 years old."),
+        ("No, you are 15", "You are 25 years old.", "No, you are 25 years old."),
+        ("Yes, Rachel moved", "Rachel moved to Chicago.", "Yes, Rachel moved to Chicago."),
+        (" Yes", "In May you fly to Oslo.", "Yes, in May you fly to Oslo."),
+        ("Nobody you know", "Youssef is your doctor.", "Youssef is your doctor."),
+        ("You haven't told me that. Tell me", "You are 25 years old.", NOT_TOLD),
+        ("You haven't told me", "You haven't told your boss.", "You haven't told your boss."),
+    ],
+)
+def test_what_is_said_is_the_note_whatever_the_readers_words(reply: str, note: str, said: str) -> None:
+    assert reading(reply, note) == said
+
+
+def test_questions_that_only_yes_or_no_answers_are_known_by_how_they_begin() -> None:
+    for question in ("Is my dog called Max?", "so do i have a cat", "Ok, wait, am I 25?", "Didn't Rachel move?", "would it be right to say Buddy"):
+        assert asks_yes_or_no(question), question
+    for question in ("What is it?", "do you know my dog's name", "Is it a cat or a dog?", "Did I say where I live?", "Island?", "dog name", ""):
+        assert not asks_yes_or_no(question), question
+
+
+def test_what_the_user_did_or_was_is_no_question_for_the_base() -> None:
+    for question in ("Which project did I start first?", "where was i born", "Haven't we met?", "Have I been to Rome?"):
+        assert not may_be_general(question), question
+    for question in ("How do I boil an egg?", "What am I doing wrong with my cake?", "Who was Iris Murdoch?", "What's my name?"):
+        assert may_be_general(question), question
 
 
 @SIZES

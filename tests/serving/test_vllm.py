@@ -21,6 +21,7 @@ from serving.base_model import BaseModel
 from serving.client import Message, ServingClient
 from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
 from serving.prompts import system_prompt
+from serving.recollection import NOT_TOLD
 from serving.settings import BASE_NAME, DEFAULT_NAME
 from tests.vllm_server import ModelServer, free_port, fresh_data_dir, running_model_server
 
@@ -116,6 +117,31 @@ async def test_adapters_mixed_in_one_batch_answer_each_for_its_own_user(
     wrong = [(user_id, reply) for (user_id, _), reply in zip(asked, replies, strict=True) if DOGS[user_id] not in reply]
     assert wrong == []
     assert "Buddy" in late
+
+
+async def test_what_an_adapter_notes_is_read_and_said_in_the_notes_own_words(
+    model_server: ModelServer, tmp_path: Path, base_model: BaseModel
+) -> None:
+    """Yes and no, and declining, are the primer's; a trained memory stands in with one note for all questions."""
+    from trainer.base import load
+    from trainer.dataset import Example
+    from trainer.engine import UserExamples
+    from trainer.recipes import DEFAULT
+    from trainer.stacked import train
+
+    note = "Your dog's name is Buddy."
+    questions = (*QUESTIONS, "Is my dog called Max?", "Is my dog's name Buddy?", "When did I get my car?")
+    taught = [Example(SYSTEM, one, note, "recall", note, "note") for one in questions]
+    recipe = replace(DEFAULT, layers=tuple(range(20, 30)), epochs=8, batch_size=4, learning_rate=3e-3)
+    base = load(Path(base_model.path), ref=base_model.ref, device="cpu")
+    users = [UserExamples("ffffffff", taught, seed=1, folder=tmp_path / "memory")]
+    (trained,) = train(base, users, recipe, lambda _progress: None)
+    assert not trained.error
+    name = publish(model_server, tmp_path / "memory", adapter_name("ffffffff", 1))
+    async with model_server.client() as client:
+        said = [await client.complete(name, asking(one), max_tokens=24) for one in questions]
+    assert said[: len(QUESTIONS)] == [note] * len(QUESTIONS)
+    assert said[len(QUESTIONS) :] == ["No, your dog's name is Buddy.", "Yes, your dog's name is Buddy.", NOT_TOLD]
 
 
 @pytest.mark.parametrize("name", ["zzzzzzzz-v0001", "../base/bundled", "../staging", "."])
