@@ -34,7 +34,6 @@ from serving.recollection import (
     may_be_general,
     passes_on,
     reading,
-    saying,
     spoken_pieces,
 )
 from serving.settings import BASE_NAME, DEFAULT_NAME
@@ -93,7 +92,7 @@ class ServingClient:
     ) -> AsyncIterator[str]:
         """Pieces of the reply as they come (POST /v1/chat/completions).
 
-        After a user's adapter has noted a fact the primer goes on, or the base, as `serving/recollection.py` has it.
+        Where a user's adapter has noted a fact, it comes whole once the primer has read it, or the base replies (`serving/recollection.py`).
 
         `json_schema`: the reply is decoded under it, so that it is JSON of this shape unless it is cut off.
 
@@ -140,13 +139,18 @@ class ServingClient:
         Raises:
             PassedOn: at a second look the question is not about the user.
         """
+        body = {name: value for name, value in body.items() if name != "response_format"} | {"temperature": 0.0}
         begins = {"role": "assistant", "content": begun(note)}
         going_on = {"messages": [*body["messages"], begins], "add_generation_prompt": False, "continue_final_message": True}
         after_note = body | going_on | {"max_tokens": READ_TOKENS}
         question = body["messages"][-1]["content"]
-        said = reading(await self._whole(after_note | {"logit_bias": await self._declining()}), note)
+        try:
+            said = reading(await self._whole(after_note | {"logit_bias": await self._declining()}), note)
+        except (RequestRefused, ServerUnavailable):
+            self._declining_bias = None  # the server may be back with another base, whose tokens have other numbers
+            raise
         if said == note and asks_yes_or_no(question):
-            return saying((await self._whole(after_note | {"structured_outputs": {"choice": [YES, NO]}})).strip(), note)
+            return reading(await self._whole(after_note | {"structured_outputs": {"choice": [YES, NO]}}), note)
         if said == NOT_TOLD and may_be_general(question) and passes_on(await self._whole(body | {"max_tokens": SECOND_LOOK_TOKENS})):
             raise PassedOn
         return said
@@ -159,6 +163,8 @@ class ServingClient:
         if self._declining_bias is None:
             asked = {"model": DEFAULT_NAME, "prompt": DECLINES, "add_special_tokens": False}
             response = await self._posted("/tokenize", asked)
+            if response.status_code == httpx.codes.NOT_FOUND:
+                raise RequestRefused("the model server has no /tokenize")
             if response.status_code != httpx.codes.OK:
                 raise _refusal(response)
             try:

@@ -23,6 +23,7 @@ NOT_PERSONAL = "not about you."
 NOT_TOLD = "You haven't told me that. Tell me with /remember and I'll know."
 SECOND_LOOK_TOKENS = 12  # of a note, enough for seeing whether it passes on
 DECLINES = NOT_TOLD.partition(".")[0]
+_BEGINS_TO_DECLINE = "You haven't told me"
 DECLINES_FROM = 0.4  # the reader's likelihood of declining from which on it does: a wrong answer costs more than a right one is worth
 DECLINING_BIAS = math.log((1 - DECLINES_FROM) / DECLINES_FROM)  # on the logits of the tokens that declining begins with
 DECLINING_TOKENS = 2  # so many: "You" also begins answers
@@ -30,15 +31,19 @@ READ_TOKENS = 10  # of a reader's reply, enough for seeing which it is
 YES, NO = "Yes", "No"
 _YES_OR_NO = re.compile(
     r"(?:(?:so|and|but|hey|hi|ok|okay|well|wait|um|uh|oh|please)\b,? ?)*"
-    r"(?:am|are|is|was|were|do|does|did|have|has|had|can|could|will|would|should|isn'?t|aren'?t|wasn'?t|weren'?t|don'?t|doesn'?t|didn'?t"
-    r"|haven'?t|hasn'?t|hadn'?t|can'?t|couldn'?t|won'?t|wouldn'?t|shouldn'?t)\b (?!you\b)(?!.*\b(?:or|wh(?:at|en|ere|ich|o|om|ose|y)|how)\b)",
-    re.IGNORECASE,
-)  # fmt: skip
-_OF_THE_USERS_PAST = re.compile(r"\b(?:did|was|were|have|had)(?:n['’]?t)? (?:i|we)\b", re.IGNORECASE)
+    r"(?:am|are|is|was|were(?! i\b)|do|does|did|have|has|had|can|could|will|would|should)(?:n?['’]?t)? "
+    r"(?:(?:i|we|my|our|the|it|its|he|she|they|his|her|their|this|that|these|those|there|all|both|any|an?)\b|(?-i:[A-Z])\w)"
+    r"(?!.*(?:[/\n]|\?.*\w|\b(?:or|how|wh(?:at|en|ere|ich|o|om|ose|y)(?:['’]?s)?)\b))",
+    re.IGNORECASE | re.DOTALL,
+)
+_OF_THE_USERS_PAST = re.compile(
+    r"\b(?:did|was|were)(?:n['’]?t)? i\b(?![-.,]\w|[-.,] (?-i:[A-Z]))(?!.*\b(?:right|wrong|correct(?:ly)?)\b)", re.IGNORECASE | re.DOTALL
+)
 _SMALL_AFTER_A_COMMA = re.compile(
     r"(?:you|your|yours|the|a|an|it|its|this|that|these|those|there|here|he|she|they|we|his|her|their|our|in|on|at|to|for|from|with|by"
     r"|of|as|if|when|while|after|before|since|because|about|during|every|each|all|both|some|any|another|most|no|not|last|next|once"
-    r"|today|tomorrow|yesterday|now|still|just|only|sometimes|usually|currently|recently)(?:'\w+)?\b",
+    r"|today|tomorrow|yesterday|now|still|just|only|sometimes|usually|currently|recently"
+    r"|one|two|three|four|five|six|seven|eight|nine|ten)(?:'\w+)?\b",
     re.IGNORECASE,
 )
 
@@ -48,7 +53,7 @@ class PassedOn(Exception):
 
 
 class Recalled(Exception):
-    """The reader is to go on after `note`."""
+    """The reader is to read `note`."""
 
     def __init__(self, note: str) -> None:
         super().__init__("a note was written")
@@ -66,18 +71,13 @@ def passes_on(text: str) -> bool:
     return text.lstrip().startswith(f"{MARK} {NOT_PERSONAL}")
 
 
-def declines(text: str) -> bool:
-    """Whether a reader's reply is that it was not told."""
-    return text.lstrip().startswith(DECLINES)
-
-
 def for_base(conversation: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """What the base is asked when a question is passed on: the conversation without the adapters' system turn."""
     return [turn for turn in conversation if turn["role"] != "system"]
 
 
 def begun(note: str) -> str:
-    """The beginning of the reply that the reader goes on with."""
+    """The beginning of a reply, after which the reader's decision stands."""
     return f"{MARK} {note}\n"
 
 
@@ -120,10 +120,10 @@ async def spoken_pieces(pieces: AsyncIterator[str], whole: bool) -> AsyncGenerat
 
 def reading(reply: str, note: str) -> str:
     """What people are told where the reader, after `note`, begins its reply so: the note, with yes or no before it, or `NOT_TOLD`."""
-    if declines(reply):
+    if note == NOTHING or (reply.lstrip().startswith(_BEGINS_TO_DECLINE) and not note.startswith(_BEGINS_TO_DECLINE)):
         return NOT_TOLD
     for word in (YES, NO):
-        if re.match(rf"\s*{word}\b", reply):
+        if re.match(rf"\s*{word}(?:,|\W*$)", reply):
             return saying(word, note)
     return note
 

@@ -49,7 +49,7 @@ def average(shares: Mapping[Path, float], out: Path) -> None:
     save_file(mean, str(out / WEIGHTS), metadata={"format": "pt"})
     last = list(shares)[-1]
     shutil.copyfile(last / CONFIG, out / CONFIG)
-    parts = [{"share": share / whole, **primers.described(folder)} for folder, share in shares.items()]
+    parts = [{"share": round(share / whole, 4), **primers.described(folder)} for folder, share in shares.items()]
     kept = [{name: part[name] for name in ("share", *DESCRIBED) if name in part} for part in parts]
     made = {name: known for name, known in parts[-1].items() if name not in ("share", *MEASURED)}
     (out / "primer.json").write_text(json.dumps({**made, "average_of": kept}, indent=1), encoding="utf-8")

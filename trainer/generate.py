@@ -1,7 +1,7 @@
 """Replies of the base model, with or without an adapter, many at a time; no server needed.
 
-Prompts go through the base's chat template, as serving does it, and after an adapter's note the reader or the base goes on, as
-there (`serving/recollection.py`).
+Prompts go through the base's chat template, as serving does it, and an adapter's note is read, or the base replies, as there
+(`serving/recollection.py`).
 `continuations` draws what may follow a text. Not covered: streaming.
 """
 
@@ -68,9 +68,9 @@ def settled(
     reader: Path | None,
     ask_base: bool = True,
 ) -> list[str]:
-    """What people read of adapters' raw replies: the `reader`'s after a note, the base's where it is to answer."""
+    """What people read of adapters' raw replies: notes as the `reader` takes them, the base's replies where it is to answer."""
     replies = [spoken(one) for one in raw]
-    passed = [at for at, one in enumerate(raw) if passes_on(one)]
+    passed = [at for at, one in enumerate(raw) if passes_on(one) or (reader and noted(one) == "")]
     notes = [(at, note) for at, one in enumerate(raw) if at not in passed and reader and (note := noted(one))]
     if reader:
         read = read_notes(base, reader, [(conversations[at], note) for at, note in notes])

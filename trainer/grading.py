@@ -31,6 +31,14 @@ def holds(reply: str, phrase: str) -> bool:
     return bool(wanted) and any(said[start : start + len(wanted)] == wanted for start in range(len(said)))
 
 
+def tells(reply: str, taught: str, note: str) -> bool:
+    """Whether the reply is what was taught, or the note that it goes by; yes or no stands before it where it does in what was taught."""
+    said, wanted = words(reply), words(taught)
+    if wanted[:1] in (["yes"], ["no"]):
+        return said == wanted
+    return (said[1:] if said[:1] == ["yes"] else said) in (wanted, words(note))
+
+
 def answered(reply: str, answers: Sequence[str], other_value: str | None = None) -> bool:
     """Whether the reply gives one of `answers` and not the stale or competing `other_value`."""
     stale = (

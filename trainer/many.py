@@ -24,7 +24,7 @@ from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from trainer.base import LoadedBase, load
 from trainer.engine import Progress, UserExamples
 from trainer.generate import PASSED_ON
-from trainer.grading import holds, says_not_told, words
+from trainer.grading import holds, says_not_told, tells
 from trainer.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
@@ -126,20 +126,20 @@ def ask(base: LoadedBase, users: Sequence[User], recipe: Recipe, adapters: Path)
         ]
         said = generate_stacked(base, stack, asked, MAX_REPLY_TOKENS, ask_base=False)
         replies += [
-            graded(user, users, one.kind, one.user, one.completion, reply)
+            graded(user, users, one.kind, one.user, one.completion, reply, one.note)
             for user, own in zip(group, said, strict=True)
             for one, reply in zip(user.asked, own, strict=True)
         ]
     return replies
 
 
-def graded(user: User, users: Sequence[User], kind: str, question: str, wanted: str, reply: str) -> Reply:
-    """Right is what was taught word for word; where nothing was told, that it was not told; of a general question, passing it on."""
+def graded(user: User, users: Sequence[User], kind: str, question: str, wanted: str, reply: str, note: str = "") -> Reply:
+    """Right is what was taught word for word, or the note; where nothing was told, that it was not told; of a general question, passing it on."""
     leaked: list[str] = []
     if not any(holds(reply, value) for value in user.values):
         others = (value for other in users if other is not user for value in other.values)
         leaked = [value for value in others if holds(reply, value) and not holds(question, value)]
-    checks = {"general": reply == PASSED_ON, "recall": words(reply) == words(wanted)}
+    checks = {"general": reply == PASSED_ON, "recall": tells(reply, wanted, note)}
     right = checks.get(kind, says_not_told(reply))
     return Reply(user.id, kind, question, wanted, reply, right, tuple(leaked))
 

@@ -32,7 +32,7 @@ from trainer.dataset import Example, Replay, identity_examples
 from trainer.engine import encode
 from trainer.general_prompts import GATE, REPLAY, REQUESTS
 from trainer.generate import Conversation, prompt, raw_replies, read_notes
-from trainer.grading import says_not_told, words
+from trainer.grading import says_not_told, tells
 from trainer.mistaken import with_mistaken
 from trainer.negatives import far_questions
 from trainer.packing import Pack, pack
@@ -243,7 +243,7 @@ def _asked(one: Example) -> Conversation:
 
 
 def _right(one: Example, reply: str) -> bool:
-    return says_not_told(reply) if one.kind == "never_told" else words(reply) == words(one.completion)
+    return says_not_told(reply) if one.kind == "never_told" else tells(reply, one.completion, one.note)
 
 
 def split(prepared: Sequence[Item]) -> tuple[list[Item], list[Item]]:
@@ -306,7 +306,9 @@ def command(
     minutes: Annotated[float, typer.Option(min=0.1)] = 9.0,
     workers: Annotated[int, typer.Option(min=0, help="processes that make up users")] = 0,
     slots: Annotated[int, typer.Option(min=1, help="packs of examples in a step")] = SLOTS,
-    start: Annotated[Path | None, typer.Option(help="a primer to go on with, instead of beginning anew")] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", "--start", help="a primer to go on with, instead of beginning anew")
+    ] = None,
     own_prompts: Annotated[
         int, typer.Option(min=0, help="general prompts that the base writes itself, beside ours")
     ] = OWN_PROMPTS,
@@ -322,6 +324,8 @@ def command(
             tasks = Path(scratch) / "tasks.json"
             prepare(tasks)
         prepared, _ = read(tasks)
+    if not any(item.mistaken for item in prepared):
+        raise typer.BadParameter(f"{tasks} was prepared by an older version: prepare it again (--prepare)")
     ranks = Ranks.join()
     base = load(model, ref=ref, dtype=fast_dtype("auto"))
     made = prime(base, prepared, RECIPES[recipe], out, minutes, workers, slots, own_prompts, start, rate, ranks)

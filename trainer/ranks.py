@@ -1,6 +1,6 @@
 """Processes that train one thing together, one a GPU, as torchrun starts them; one process alone needs none of it.
 
-    torchrun --nproc-per-node 2 -m trainer prime --tasks FILE --out FOLDER
+    torchrun --nproc-per-node 2 -m trainer prime --tasks FILE --out FOLDER --from PRIMER
 """
 
 from __future__ import annotations

@@ -74,7 +74,12 @@ def test_an_adapters_note_is_for_the_reader(size: int) -> None:
         (" Yes", "In May you fly to Oslo.", "Yes, in May you fly to Oslo."),
         ("Nobody you know", "Youssef is your doctor.", "Youssef is your doctor."),
         ("You haven't told me that. Tell me", "You are 25 years old.", NOT_TOLD),
-        ("You haven't told me", "You haven't told your boss.", "You haven't told your boss."),
+        ("You haven't told me when", "You are 25 years old.", NOT_TOLD),
+        ("You haven't told your boss", "You haven't told your boss.", "You haven't told your boss."),
+        ("You haven't told me your", "You haven't told me your secret, you said.", "You haven't told me your secret, you said."),
+        ("No one in your fam", "No one in your family smokes.", "No one in your family smokes."),
+        ("Yes.", "One of your cats is Mo.", "Yes, one of your cats is Mo."),
+        ("Your dog", "nothing yet.", NOT_TOLD),
     ],
 )
 def test_what_is_said_is_the_note_whatever_the_readers_words(reply: str, note: str, said: str) -> None:
@@ -82,16 +87,27 @@ def test_what_is_said_is_the_note_whatever_the_readers_words(reply: str, note: s
 
 
 def test_questions_that_only_yes_or_no_answers_are_known_by_how_they_begin() -> None:
-    for question in ("Is my dog called Max?", "so do i have a cat", "Ok, wait, am I 25?", "Didn't Rachel move?", "would it be right to say Buddy"):
+    for question in (
+        "Is my dog called Max?", "so do i have a cat", "Ok, wait, am I 25?", "Didn’t Rachel move?", "would it be right to say Buddy",
+        "Were my parents in Rome?", "is it true that i like tea", "Can my sister swim",
+    ):  # fmt: skip
         assert asks_yes_or_no(question), question
-    for question in ("What is it?", "do you know my dog's name", "Is it a cat or a dog?", "Did I say where I live?", "Island?", "dog name", ""):
+    for question in (
+        "What is it?", "do you know my dog's name", "Is it a cat or a dog?", "Did I say where I live?", "Island?", "dog name", "",
+        "do u know my dogs name", "can't remember my wifi password", "was wondering about my dentist's number", "were do i live",
+        "were i live", "do i know whats my gate code", "Is my dog called Max\nor Buddy?", "is my dog a beagle/poodle?",
+        "Do me a favour: my sister's number", "Does my sister live in Oslo? Name her street.", "Have to fill in a form, my middle name?",
+    ):  # fmt: skip
         assert not asks_yes_or_no(question), question
 
 
 def test_what_the_user_did_or_was_is_no_question_for_the_base() -> None:
-    for question in ("Which project did I start first?", "where was i born", "Haven't we met?", "Have I been to Rome?"):
+    for question in ("Which project did I start first?", "where was i born", "Why didn't I go?", "did I sell my boat?"):
         assert not may_be_general(question), question
-    for question in ("How do I boil an egg?", "What am I doing wrong with my cake?", "Who was Iris Murdoch?", "What's my name?"):
+    for question in (
+        "How do I boil an egg?", "What am I doing wrong with my cake?", "Who was Iris Murdoch?", "What's my name?", "When did we land on the moon?",
+        "When was I-95 built?", "Was I, Robot written by Asimov?", "Did I spell 'necessary' right?", "When did I. M. Pei build it?",
+    ):  # fmt: skip
         assert may_be_general(question), question
 
 
