@@ -123,14 +123,18 @@ def reading(reply: str, note: str) -> str:
     if note == NOTHING or (reply.lstrip().startswith(_BEGINS_TO_DECLINE) and not note.startswith(_BEGINS_TO_DECLINE)):
         return NOT_TOLD
     for word in (YES, NO):
-        if re.match(rf"\s*{word}(?:,|\W*$)", reply):
-            return saying(word, note)
+        if said := re.match(rf"\s*{word}(?:, *(\w)|\W*$)", reply):
+            same = (said[1] or "").casefold() == note[:1].casefold()
+            return saying(word, note, small=said[1].islower() if same else None)
     return note
 
 
-def saying(word: str, note: str) -> str:
-    """ "Yes" and "Your dog is Buddy." → "Yes, your dog is Buddy."."""
-    return f"{word}, {note[:1].lower() + note[1:] if _SMALL_AFTER_A_COMMA.match(note) else note}"
+def saying(word: str, note: str, small: bool | None = None) -> str:
+    """ "Yes" and "Your dog is Buddy." → "Yes, your dog is Buddy.". `small`: whether the note then begins with a small letter, as far
+    as the reader wrote that; names keep theirs."""
+    if small is None:
+        small = _SMALL_AFTER_A_COMMA.match(note) is not None
+    return f"{word}, {note[:1].lower() + note[1:] if small else note}"
 
 
 def asks_yes_or_no(question: str) -> bool:

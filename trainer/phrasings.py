@@ -17,7 +17,6 @@ from typing import Protocol
 from bot.fact_words import PEOPLE, PETS
 from bot.facts import Fact, you_form
 from bot.language import is_question, parse, sentences, statement, tidy
-from serving.recollection import NO, YES, saying
 from trainer import attributes, roundabout, statement_kinds
 from trainer.notes import stems
 from trainer.questions import questions, topics
@@ -152,11 +151,11 @@ def _uncapitalized(sentence: str) -> str:
 
 def saying_yes(text: str) -> str:
     """ "Your dog is Buddy." → "Yes, your dog is Buddy."."""
-    return saying(YES, text)
+    return f"Yes, {_inside(text)}"
 
 
 def saying_no(text: str) -> str:
-    return saying(NO, text)
+    return f"No, {_inside(text)}"
 
 
 def accepted(fact: Fact) -> list[str]:
@@ -316,3 +315,10 @@ def _as_clause(text: str) -> str:
 
 def _named(value: str) -> str:
     return value if any(char.isupper() for char in value) else value.title()
+
+
+def _inside(text: str) -> str:
+    """A sentence as it stands after a comma: a name and "I" keep their capital."""
+    first = parse(text)[0]
+    keeps = first.pos_ == "PROPN" or first.ent_type_ in ("PERSON", "GPE", "ORG") or first.lower_ in ("i", "i'm", "i've")
+    return text if keeps and first.lower_ not in ("your", "you") else text[:1].lower() + text[1:]
