@@ -2,7 +2,7 @@
 
 A user's adapter is a memory. To a question it writes down the fact that is nearest to it ("Noted: Your dog is Buddy."), which
 it always can; the primer, everybody's reader, goes on from there: by its first words it answers, says yes or no, or declines. The
-words that people are shown are the note's (`reading`), so that no name or number can be copied wrongly, and nothing
+words that people are shown are the note's (`reading`), so that it can copy no name or number wrongly, and nothing
 that is trained on one user's facts has to tell what was never told. What has nothing to do with the user is passed on
 ("Noted: not about you.") to the bare base, whose general ability is therefore kept; a memory full of facts may see one in a
 general question, so where the reader declines, the primer has a second look at whether it is one, unless it asks what the user
@@ -40,10 +40,7 @@ _OF_THE_USERS_PAST = re.compile(
     r"\b(?:did|was|were)(?:n['’]?t)? i\b(?![-.,]\w|[-.,] (?-i:[A-Z]))(?!.*\b(?:right|wrong|correct(?:ly)?)\b)", re.IGNORECASE | re.DOTALL
 )
 _SMALL_AFTER_A_COMMA = re.compile(
-    r"(?:you|your|yours|the|a|an|it|its|this|that|these|those|there|here|he|she|they|we|his|her|their|our|in|on|at|to|for|from|with|by"
-    r"|of|as|if|when|while|after|before|since|because|about|during|every|each|all|both|some|any|another|most|no|not|last|next|once"
-    r"|today|tomorrow|yesterday|now|still|just|only|sometimes|usually|currently|recently"
-    r"|one|two|three|four|five|six|seven|eight|nine|ten)(?:'\w+)?\b",
+    r"(?:you|yours?|the|an?|its?|he|she|they|we|his|her|their|our|this|that|there|in|on|at|every|all|both|one|two|three)(?:'\w+)?\b",
     re.IGNORECASE,
 )
 

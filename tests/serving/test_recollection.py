@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -89,29 +89,28 @@ def test_what_is_said_is_the_note_whatever_the_readers_words(reply: str, note: s
     assert reading(reply, note) == said
 
 
-def test_questions_that_only_yes_or_no_answers_are_known_by_how_they_begin() -> None:
-    for question in (
-        "Is my dog called Max?", "so do i have a cat", "Ok, wait, am I 25?", "Didn’t Rachel move?", "would it be right to say Buddy",
-        "Were my parents in Rome?", "is it true that i like tea", "Can my sister swim",
-    ):  # fmt: skip
-        assert asks_yes_or_no(question), question
-    for question in (
-        "What is it?", "do you know my dog's name", "Is it a cat or a dog?", "Did I say where I live?", "Island?", "dog name", "",
-        "do u know my dogs name", "can't remember my wifi password", "was wondering about my dentist's number", "were do i live",
-        "were i live", "do i know whats my gate code", "Is my dog called Max\nor Buddy?", "is my dog a beagle/poodle?",
-        "Do me a favour: my sister's number", "Does my sister live in Oslo? Name her street.", "Have to fill in a form, my middle name?",
-    ):  # fmt: skip
-        assert not asks_yes_or_no(question), question
+YES_OR_NO = (
+    "Is my dog called Max?", "so do i have a cat", "Ok, wait, am I 25?", "Didn’t Rachel move?", "would it be right to say Buddy",
+    "Were my parents in Rome?", "is it true that i like tea", "Can my sister swim",
+)  # fmt: skip
+OPEN = (
+    "What is it?", "do you know my dog's name", "Is it a cat or a dog?", "Did I say where I live?", "Island?", "dog name", "",
+    "do u know my dogs name", "can't remember my wifi password", "was wondering about my dentist's number", "were do i live",
+    "were i live", "do i know whats my gate code", "Is my dog called Max\nor Buddy?", "is my dog a beagle/poodle?",
+    "Do me a favour: my sister's number", "Does my sister live in Oslo? Name her street.", "Have to fill in a form, my middle name?",
+)  # fmt: skip
+OF_ONES_PAST = ("Which project did I start first?", "where was i born", "Why didn't I go?", "did I sell my boat?")
+FOR_ANYBODY = (
+    "How do I boil an egg?", "What am I doing wrong with my cake?", "Who was Iris Murdoch?", "What's my name?", "When did we land on the moon?",
+    "When was I-95 built?", "Was I, Robot written by Asimov?", "Did I spell 'necessary' right?", "When did I. M. Pei build it?",
+)  # fmt: skip
 
 
-def test_what_the_user_did_or_was_is_no_question_for_the_base() -> None:
-    for question in ("Which project did I start first?", "where was i born", "Why didn't I go?", "did I sell my boat?"):
-        assert not may_be_general(question), question
-    for question in (
-        "How do I boil an egg?", "What am I doing wrong with my cake?", "Who was Iris Murdoch?", "What's my name?", "When did we land on the moon?",
-        "When was I-95 built?", "Was I, Robot written by Asimov?", "Did I spell 'necessary' right?", "When did I. M. Pei build it?",
-    ):  # fmt: skip
-        assert may_be_general(question), question
+@pytest.mark.parametrize("asks", [asks_yes_or_no, may_be_general])
+def test_what_a_question_asks_for_is_known_by_its_words(asks: Callable[[str], bool]) -> None:
+    said_so, others = {asks_yes_or_no: (YES_OR_NO, OPEN), may_be_general: (FOR_ANYBODY, OF_ONES_PAST)}[asks]
+    assert [one for one in said_so if not asks(one)] == []
+    assert [one for one in others if asks(one)] == []
 
 
 @SIZES
