@@ -4,6 +4,7 @@
 
 On the signal it reads words from the file look-for in its folder and writes a line to the file holders for everything
 that holds them: each container of Python objects, and spaCy's vocabulary. Not covered: memory that is free already.
+A look that fails writes why there: the event loop would only log it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import traceback
 from pathlib import Path
 
 import discord.gateway
@@ -29,13 +31,23 @@ def holders(words: str) -> list[str]:
         texts = [held for held in gc.get_referents(container) if isinstance(held, str | bytes)]
         for text in texts:
             if words in (text if isinstance(text, str) else text.decode(errors="ignore")):
-                found.append(f"{type(container).__name__}: {str(container)[:200]!r}")
+                found.append(f"{type(container).__name__}: {shown(container)}")
         del texts
     return found + [f"spaCy's vocabulary: {word}" for word in words.split() if word in pipeline().vocab.strings]
 
 
+def shown(container: object) -> str:
+    try:
+        return repr(str(container)[:200])
+    except Exception as error:  # noqa: BLE001 – an object that is still being made
+        return f"cannot be shown, {error!r}"
+
+
 def look(_signal: int, _frame: object) -> None:
-    found = holders(Path("look-for").read_text())
+    try:
+        found = holders(Path("look-for").read_text())
+    except Exception:  # noqa: BLE001 – whatever it is, the test is to show it
+        found = traceback.format_exc().splitlines()
     Path("holders.part").write_text("\n".join(found))
     Path("holders.part").rename("holders")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
 import signal
@@ -18,7 +19,8 @@ from tests.bot.telegram_server import TelegramServer
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
-LOOK_SECONDS = 30.0
+LOOK_SECONDS = 60.0
+LOOKED_FOR = 500  # times, before it is asked again
 
 
 class BotProcess:
@@ -46,9 +48,12 @@ class BotProcess:
         asked, told = self._folder / "look-for", self._folder / "holders"
         told.unlink(missing_ok=True)
         asked.write_text(words)
-        self._process.send_signal(signal.SIGUSR1)
         async with asyncio.timeout(LOOK_SECONDS):
-            while not told.exists():
+            for at in itertools.count():
+                if told.exists():
+                    break
+                if at % LOOKED_FOR == 0:
+                    self._process.send_signal(signal.SIGUSR1)  # again where a look came to nothing
                 await asyncio.sleep(0.02)
         return told.read_text().splitlines()
 
