@@ -365,23 +365,24 @@ def verifying_examples(pool: Sequence[Item], count: int, rng: random.Random, ass
     """A question after which a note stands already: whether it answers the question is all there is to learn.
 
     In half of them it does. In the others it is about the same thing and does not, answers another question about a
-    person of whom several facts are known, or is what somebody else asked and comes close to it.
+    person of whom several facts are known, or is what somebody else asked and comes close to it. Half are about such a person,
+    as far as there are any in the pool.
     """
     system = system_prompt(assistant_name, [])
-    groups = [item for item in pool if item.grouped and item.told]
+    groups = [item for item in pool if item.grouped]
+    alone = [item for item in pool if not item.grouped]
     examples: list[Example] = []
     while len(examples) < count:
-        own, again, more, near, nearer, other = deal(pool, 6, rng)
+        own, more, near, other = rng.sample(alone, 4)
+        again, nearer, person = rng.choices(groups or alone, k=3)
         examples += [
             _asked_by_people(system, own, rng),
-            _never_told(system, rng.choice(near.not_told), near.recalled, rng),
+            _never_told(system, rng.choice(near.near if near.near and rng.random() < 0.3 else near.not_told), near.recalled, rng),
             _asked_by_people(system, again, rng),
-            _never_told(system, rng.choice(nearer.near or nearer.not_told), nearer.recalled, rng)
-            if rng.random() < 0.3
-            else _never_told(system, rng.choice(nearer.not_told), nearer.recalled, rng),
+            _never_told(system, rng.choice(nearer.not_told), nearer.recalled, rng),
             _asked_by_rule(system, more, rng) if all(more.taught) and rng.random() < 0.5 else _asked_by_people(system, more, rng),
-            _of_another_fact(system, rng.choice(groups), rng)
-            if groups and (rng.random() < 0.5 or not other.mistaken)
+            _of_another_fact(system, person, rng)
+            if person.grouped and person.told and (rng.random() < 0.5 or not other.mistaken)
             else _never_told(system, rng.choice(other.mistaken or other.not_told), other.recalled, rng),
         ]
     return [replace(one, learn="reply") for one in examples[:count]]
