@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import httpx
 
 from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
 from serving.recollection import (
     DECLINES,
-    DECLINING_BIAS,
-    DECLINING_TOKENS,
+    MARK,
     NO,
     NOT_TOLD,
     READ_TOKENS,
@@ -32,14 +32,17 @@ from serving.recollection import (
     begun,
     for_base,
     may_be_general,
+    noted,
     passes_on,
     reading,
     spoken_pieces,
 )
 from serving.settings import BASE_NAME, DEFAULT_NAME
+from serving.weighing import Noted, Read, another, fork, weighed
 
 CONNECT_SECONDS = 15.0  # a busy moment of our own counts too
 REPLIES_AT_ONCE = 256  # about what the server batches; more wait here, without a connection that could time out
+_LIKELIHOODS = {"logprobs": True, "top_logprobs": 2}
 IDLE_CONNECTIONS = 64  # kept; httpx looks through all of them for each idle one at every request
 
 
@@ -51,13 +54,21 @@ class Message:
     content: str
 
 
+class Token(NamedTuple):
+    """A token written, the likeliest other one in its place, and the log-likelihood of each."""
+
+    text: str
+    sure: float
+    other: str
+    other_sure: float
+
+
 class ServingClient:
     """One connection pool to the server at `url`; use as an async context manager."""
 
     def __init__(self, url: str, api_key: str, answer_timeout_seconds: float) -> None:
         self._answer_timeout_seconds = answer_timeout_seconds
         self._turn = asyncio.Semaphore(REPLIES_AT_ONCE)
-        self._declining_bias: dict[str, float] | None = None
         self._http = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"},
@@ -113,19 +124,23 @@ class ServingClient:
         if json_schema is not None:
             named = {"name": "reply", "schema": json_schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
+        of_users = model not in (BASE_NAME, DEFAULT_NAME)
+        written: list[Token] = []
         try:
-            raw = self._pieces(body)
-            async with aclosing(raw), aclosing(spoken_pieces(raw, whole=model in (BASE_NAME, DEFAULT_NAME))) as pieces:
+            raw = self._pieces(body | _LIKELIHOODS if of_users else body, written)
+            async with aclosing(raw), aclosing(spoken_pieces(raw, whole=not of_users)) as pieces:
                 async for piece in pieces:
                     yield piece
             return
         except PassedOn:
-            note = ""
+            notes = []
         except Recalled as recalled:
-            note = recalled.note
-        if note:
+            line = _first_line(written)
+            notes = [Noted(recalled.note, sum(token.sure for token in line))]
+            notes += await self._nearly_written(body, line, recalled.note)
+        if notes and notes[0].note:
             try:
-                yield await self._read(body | {"model": DEFAULT_NAME}, note)
+                yield await self._read(body | {"model": DEFAULT_NAME}, notes)
                 return
             except PassedOn:
                 pass
@@ -133,49 +148,64 @@ class ServingClient:
             async for piece in pieces:
                 yield piece
 
-    async def _read(self, body: dict[str, Any], note: str) -> str:
-        """What the reader makes of `note`: it, with yes or no before it, or that it was not told.
+    async def _nearly_written(self, body: dict[str, Any], line: Sequence[Token], note: str) -> list[Noted]:
+        """The note that an adapter nearly wrote in place of `note`, of the tokens of `line`; none where none is likely enough."""
+        mark = next((at for at in range(len(line)) if _joined(line[:at]).strip() == MARK), len(line))
+        place = fork([token.sure for token in line[mark:]], [token.other_sure for token in line[mark:]])
+        if place is None:
+            return []
+        before, other = line[: mark + place], line[mark + place]
+        begin = _joined(before) + other.other
+        if "\ufffd" in begin:
+            return []  # part of a character is no text to go on from
+        written: list[Token] = []
+        rest = await self._whole(_going_on(body, begin) | _LIKELIHOODS | {"temperature": 0.0, "stop": ["\n"]}, written)
+        sure = [token.sure for token in (*before, *written)]
+        return another(noted(begin + rest), sum(sure) + other.other_sure, note)
+
+    async def _read(self, body: dict[str, Any], notes: Sequence[Noted]) -> str:
+        """What the reader makes of an adapter's notes: one of them, with yes or no before it, or that it was not told.
 
         Raises:
             PassedOn: at a second look the question is not about the user.
         """
         body = {name: value for name, value in body.items() if name != "response_format"} | {"temperature": 0.0}
-        begins = {"role": "assistant", "content": begun(note)}
-        going_on = {"messages": [*body["messages"], begins], "add_generation_prompt": False, "continue_final_message": True}
-        after_note = body | going_on | {"max_tokens": READ_TOKENS}
         question = body["messages"][-1]["content"]
-        try:
-            said = reading(await self._whole(after_note | {"logit_bias": await self._declining()}), note)
-        except (RequestRefused, ServerUnavailable):
-            self._declining_bias = None  # the server may be back with another base, whose tokens have other numbers
-            raise
+        declines = await asyncio.gather(*[self._declines(body, one.note) for one in notes])
+        note = weighed([Read(*one, share) for one, share in zip(notes, declines, strict=True)])
+        if note is None:
+            if may_be_general(question) and passes_on(await self._whole(body | {"max_tokens": SECOND_LOOK_TOKENS})):
+                raise PassedOn
+            return NOT_TOLD
+        after_note = _going_on(body, begun(note))
+        said = reading(await self._whole(after_note | {"max_tokens": READ_TOKENS}), note)
         if said == note and asks_yes_or_no(question):
-            return reading(await self._whole(after_note | {"structured_outputs": {"choice": [YES, NO]}}), note)
-        if said == NOT_TOLD and may_be_general(question) and passes_on(await self._whole(body | {"max_tokens": SECOND_LOOK_TOKENS})):
-            raise PassedOn
+            return reading(await self._whole(after_note | {"max_tokens": READ_TOKENS, "structured_outputs": {"choice": [YES, NO]}}), note)
         return said
 
-    async def _whole(self, body: dict[str, Any]) -> str:
-        return "".join([piece async for piece in self._pieces(body)])
+    async def _declines(self, body: dict[str, Any], note: str) -> float:
+        """How likely the reader is to decline after the note, 0 to 1."""
+        asked = _going_on(body, begun(note) + DECLINES) | {"max_tokens": 1, "stream": False, "prompt_logprobs": 1}
+        async with self._turn:
+            response = await self._posted("/v1/chat/completions", asked)
+        if response.status_code != httpx.codes.OK:
+            raise _refusal(response)
+        try:
+            text, sure = "", 0.0
+            for choices in reversed(response.json()["prompt_logprobs"]):
+                if text == DECLINES:
+                    break
+                token = next(iter(choices.values()))  # the prompt's own comes first
+                text, sure = token["decoded_token"] + text, sure + token["logprob"]
+            return math.exp(sure)
+        except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+            raise RequestRefused("the model server answered something that is no likelihood") from error
 
-    async def _declining(self) -> dict[str, float]:
-        """What moves the line from which on the reader declines: a bias for the tokens that it begins with, by their numbers."""
-        if self._declining_bias is None:
-            asked = {"model": DEFAULT_NAME, "prompt": DECLINES, "add_special_tokens": False}
-            response = await self._posted("/tokenize", asked)
-            if response.status_code == httpx.codes.NOT_FOUND:
-                raise RequestRefused("the model server has no /tokenize")
-            if response.status_code != httpx.codes.OK:
-                raise _refusal(response)
-            try:
-                tokens = [int(one) for one in response.json()["tokens"][:DECLINING_TOKENS]]
-            except (ValueError, KeyError, TypeError) as error:
-                raise RequestRefused("the model server answered something that is no list of tokens") from error
-            self._declining_bias = {str(token): DECLINING_BIAS for token in tokens}
-        return self._declining_bias
+    async def _whole(self, body: dict[str, Any], written: list[Token] | None = None) -> str:
+        return "".join([piece async for piece in self._pieces(body, written)])
 
-    async def _pieces(self, body: dict[str, Any]) -> AsyncGenerator[str, None]:
-        """What comes of a request, as it is."""
+    async def _pieces(self, body: dict[str, Any], written: list[Token] | None = None) -> AsyncGenerator[str, None]:
+        """What comes of a request, as it is; its tokens go to `written` where their likelihoods are asked for."""
         finished = False
         try:
             async with self._turn, self._http.stream("POST", "/v1/chat/completions", json=body) as response:
@@ -188,7 +218,10 @@ class ServingClient:
                     if line == "data: [DONE]":
                         finished = True
                         break
-                    if piece := _content(line.removeprefix("data: ")):
+                    piece, tokens = _content(line.removeprefix("data: "))
+                    if written is not None:
+                        written += tokens
+                    if piece:
                         yield piece
         except httpx.TimeoutException as error:
             raise ServerUnavailable(f"no answer within {self._answer_timeout_seconds:.0f} s") from error
@@ -218,8 +251,8 @@ class ServingClient:
             raise ServerUnavailable(f"no answer: {type(error).__name__}") from error
 
 
-def _content(data: str) -> str:
-    """The text of one server-sent event.
+def _content(data: str) -> tuple[str, list[Token]]:
+    """The text of one server-sent event, and its tokens where it tells their likelihoods.
 
     Raises:
         RequestRefused: the event carries an error, or is none of the protocol's.
@@ -228,10 +261,33 @@ def _content(data: str) -> str:
         event = json.loads(data)
         if "error" in event:
             raise RequestRefused("the model server failed while answering")
-        choices = event.get("choices") or [{"delta": {}}]
-        return str(choices[0]["delta"].get("content") or "")
+        choice = (event.get("choices") or [{"delta": {}}])[0]
+        tokens = (choice.get("logprobs") or {}).get("content") or []
+        return str(choice["delta"].get("content") or ""), [_token(one) for one in tokens]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RequestRefused("the model server answered something that is no reply") from error
+
+
+def _token(told: dict[str, Any]) -> Token:
+    others = [(float(one["logprob"]), str(one["token"])) for one in told.get("top_logprobs") or [] if one["token"] != told["token"]]
+    other_sure, other = max(others, default=(-math.inf, ""))
+    return Token(str(told["token"]), float(told["logprob"]), other, other_sure)
+
+
+def _joined(tokens: Sequence[Token]) -> str:
+    return "".join(token.text for token in tokens)
+
+
+def _first_line(tokens: Sequence[Token]) -> Sequence[Token]:
+    """The tokens up to the end of the first line that has any text, and of it."""
+    end = next((at for at in range(len(tokens)) if "\n" in _joined(tokens[: at + 1]).lstrip()), len(tokens) - 1)
+    return tokens[: end + 1]
+
+
+def _going_on(body: dict[str, Any], begin: str) -> dict[str, Any]:
+    """The request with the beginning of its reply."""
+    messages = [*body["messages"], {"role": "assistant", "content": begin}]
+    return body | {"messages": messages, "add_generation_prompt": False, "continue_final_message": True}
 
 
 def _refusal(response: httpx.Response) -> Exception:

@@ -13,7 +13,6 @@ Used by training (what to learn), by everything that reads replies, and by nothi
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
@@ -23,10 +22,6 @@ NOT_PERSONAL = "not about you."
 NOT_TOLD = "You haven't told me that. Tell me with /remember and I'll know."
 SECOND_LOOK_TOKENS = 12  # of a note, enough for seeing whether it passes on
 DECLINES = NOT_TOLD.partition(".")[0]
-_BEGINS_TO_DECLINE = "You haven't told me"
-DECLINES_FROM = 0.4  # the reader's likelihood of declining from which on it does: a wrong answer costs more than a right one is worth
-DECLINING_BIAS = math.log((1 - DECLINES_FROM) / DECLINES_FROM)  # on the logits of the tokens that declining begins with
-DECLINING_TOKENS = 2  # so many: "You" also begins answers
 READ_TOKENS = 10  # of a reader's reply, enough for seeing which it is
 YES, NO = "Yes", "No"
 _YES_OR_NO = re.compile(
@@ -116,8 +111,8 @@ async def spoken_pieces(pieces: AsyncIterator[str], whole: bool) -> AsyncGenerat
 
 
 def reading(reply: str, note: str) -> str:
-    """What people are told where the reader, after `note`, begins its reply so: the note, with yes or no before it, or `NOT_TOLD`."""
-    if note == NOTHING or (reply.lstrip().startswith(_BEGINS_TO_DECLINE) and not note.startswith(_BEGINS_TO_DECLINE)):
+    """What people are told where the reader begins its reply so after the note to say: it, with yes or no before it."""
+    if note == NOTHING:
         return NOT_TOLD
     for word in (YES, NO):
         if said := re.match(rf"\s*{word}(?:, *(\w)|\W*$)", reply):

@@ -21,7 +21,7 @@ from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from serving.recollection import DECLINES, begun
 from trainer.base import LoadedBase
 from trainer.dataset import Example
-from trainer.generate import leanings, likelihoods, prompt
+from trainer.decoding import leanings, likelihoods, prompt
 from trainer.notes import stems
 from trainer.phrasings import answer
 from trainer.primer import start_folder

@@ -29,8 +29,9 @@ from trainer import qlora, stacked
 from trainer.base import Device, LoadedBase, fast_dtype, load
 from trainer.cases import BadCases, Person, Question, add_strangers, group, read, read_general
 from trainer.dataset import Example, Replay
+from trainer.decoding import Conversation
 from trainer.engine import Progress, UserExamples
-from trainer.generate import Conversation, generate
+from trainer.generate import generate
 from trainer.grading import abstained, answered
 from trainer.primer import replay_pairs, start_folder
 from trainer.recipes import RECIPES, Recipe

@@ -13,7 +13,8 @@ from typing import Any
 
 from serving import primers
 from trainer.base import LoadedBase
-from trainer.generate import Conversation, continued, prompt, settled
+from trainer.decoding import Conversation, continued, prompt
+from trainer.generate import Raw, recollected, settled
 from trainer.lora_stack import Group, LoraStack, Projection
 
 BATCH_SIZE = {"cpu": 16, "cuda": 1024}
@@ -31,19 +32,22 @@ def generate_stacked(
 
 def _raw(
     base: LoadedBase, stack: LoraStack, asked: Sequence[Sequence[Conversation]], max_new_tokens: int, *, to_note: bool
-) -> list[list[str]]:
+) -> list[list[Raw]]:
     texts = [sorted((prompt(base, one), at) for at, one in enumerate(own)) for own in asked]
     for own in texts:
         own.sort(key=lambda one: len(one[0]))  # so that little is padding
-    replies = [[""] * len(own) for own in asked]
+    replies = [[Raw("")] * len(own) for own in asked]
     most = max(map(len, texts))
     each = max(1, BATCH_SIZE[base.device] // len(asked))
     with _with_stack(stack):
         for start in range(0, most, each):
             parts = [own[start : start + each] for own in texts]
             width = max(map(len, parts))
-            rows = [part[at][0] if at < len(part) else "" for part in parts for at in range(width)]
-            made = continued(base, base.model, [row or base.tokenizer.eos_token for row in rows], max_new_tokens, to_note)
+            rows = [part[at][0] if at < len(part) else base.tokenizer.eos_token for part in parts for at in range(width)]
+            if to_note:
+                made = recollected(base, base.model, rows, max_new_tokens, in_rows=True)
+            else:
+                made = [Raw(one) for one in continued(base, base.model, rows, max_new_tokens)]
             for slot, part in enumerate(parts):
                 for at, (_, place) in enumerate(part):
                     replies[slot][place] = made[slot * width + at]

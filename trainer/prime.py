@@ -25,13 +25,15 @@ import typer
 
 from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from serving.recollection import passes_on, spoken
+from serving.weighing import Noted
 from trainer.base import LoadedBase, fast_dtype, load
 from trainer.change_tasks import change_examples, split_threes
 from trainer.changes import CHANGED
 from trainer.dataset import Example, Replay, identity_examples
+from trainer.decoding import Conversation, prompt, raw_replies
 from trainer.engine import encode
 from trainer.general_prompts import GATE, REPLAY, REQUESTS
-from trainer.generate import Conversation, prompt, raw_replies, read_notes
+from trainer.generate import read_notes
 from trainer.grading import says_not_told, tells
 from trainer.mistaken import with_mistaken
 from trainer.negatives import far_questions
@@ -218,7 +220,7 @@ def measure(base: LoadedBase, folder: Path, items: Sequence[Item]) -> dict[str, 
     """Shares of right replies on `items`, by what is asked of the primer; general: of the gate's questions, those passed on."""
     rng = random.Random(1)
     read = verifying_examples(items, MEASURED[base.device], rng)
-    replies = read_notes(base, folder, [(_asked(one), one.note) for one in read])
+    replies = read_notes(base, folder, [(_asked(one), [Noted(one.note, 0.0)]) for one in read])
     right: dict[str, list[bool]] = {}
     for one, reply in zip(read, replies, strict=True):
         right.setdefault(f"read, {one.kind}", []).append(_right(one, reply))

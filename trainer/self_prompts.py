@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from trainer.base import LoadedBase
 from trainer.dataset import Replay
-from trainer.generate import continuations, generate
+from trainer.decoding import continuations
+from trainer.generate import generate
 
 ANSWER_TOKENS = 64
 _PROMPT_TOKENS = 40

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from trainer.base import LoadedBase
 from trainer.dataset import Example
-from trainer.generate import Conversation, continuations, prompt
+from trainer.decoding import Conversation, continuations, prompt
 from trainer.primer import start_folder
 from trainer.recipes import Recipe
 

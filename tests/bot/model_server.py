@@ -62,7 +62,6 @@ class ModelServer:
         app.router.add_get("/health", self._health)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/unload_lora_adapter", self._unload)
-        app.router.add_post("/tokenize", self._tokenize)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0, backlog=4096)
@@ -83,9 +82,6 @@ class ModelServer:
     async def _unload(self, request: web.Request) -> web.Response:
         self.unloaded.append((await request.json())["lora_name"])
         return web.Response()
-
-    async def _tokenize(self, request: web.Request) -> web.Response:
-        return web.json_response({"tokens": [*(await request.json())["prompt"].encode()]})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body: dict[str, Any] = await request.json()

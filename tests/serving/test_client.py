@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from serving.client import Message, ServingClient
 from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
-from serving.recollection import DECLINING_BIAS, NOT_TOLD
+from serving.recollection import DECLINES, NOT_TOLD, noted
 from serving.settings import BASE_NAME, DEFAULT_NAME
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
@@ -186,19 +187,59 @@ async def test_health_is_the_servers_own_word() -> None:
         assert not await client.healthy()
 
 
-def in_turn(requests: list[dict[str, Any]], *replies: str) -> Handler:
-    """Streams the next of the replies at each request, and keeps what was asked; text is five tokens to it."""
+def in_turn(requests: list[dict[str, Any]], *replies: str | list[bytes], declines: Mapping[str, float] | None = None) -> Handler:
+    """Streams the next of the replies at each request, and keeps what was asked; `declines`: how likely after which note."""
 
     async def handler(request: bytes, writer: asyncio.StreamWriter) -> None:
-        if request.startswith(b"POST /tokenize"):
-            await answers(200, b'{"tokens": [7, 8, 9, 10, 11]}')(request, writer)
+        asked = json.loads(request.split(b"\r\n\r\n", 1)[1])
+        if "prompt_logprobs" in asked:
+            note = noted(asked["messages"][-1]["content"])
+            await answers(200, likelihood((declines or {}).get(note or "", 0.01)))(request, writer)
             return
-        requests.append(json.loads(request.split(b"\r\n\r\n", 1)[1]))
-        pieces = [event(piece) for piece in re.findall(r"\s*\S+\s?", replies[len(requests) - 1])]
+        requests.append(asked)
+        reply = replies[len(requests) - 1]
+        pieces = [event(piece) for piece in re.findall(r"\s*\S+\s?", reply)] if isinstance(reply, str) else reply
         with contextlib.suppress(ConnectionError):  # who has read enough hangs up
             await streams(*pieces, b"data: [DONE]\n\n")(request, writer)
 
     return handler
+
+
+def likelihood(share: float) -> bytes:
+    """As vLLM tells the likelihood of a prompt that ends with declining."""
+    ends = re.findall(r"\s?\S+", DECLINES)
+    sure = [math.log(share), *[0.0] * (len(ends) - 1)]
+    told = [{str(at): {"logprob": one, "decoded_token": text}} for at, (text, one) in enumerate(zip(ends, sure, strict=True))]
+    return json.dumps({"prompt_logprobs": [None, {"1": {"logprob": -9.0, "decoded_token": "Noted"}}, *told]}).encode()
+
+
+def token_by_token(*tokens: tuple[str, float, str, float]) -> list[bytes]:
+    """Events with (text, its likelihood, the likeliest other token, its likelihood)."""
+    return [
+        b"data: "
+        + json.dumps(
+            {
+                "choices": [
+                    {
+                        "delta": {"content": text},
+                        "logprobs": {
+                            "content": [
+                                {
+                                    "token": text,
+                                    "logprob": math.log(sure),
+                                    "top_logprobs": [
+                                        {"token": one, "logprob": math.log(share)} for one, share in ((text, sure), (other, less))
+                                    ],
+                                }
+                            ]
+                        },
+                    }
+                ]
+            }
+        ).encode()
+        + b"\n\n"
+        for text, sure, other, less in tokens
+    ]
 
 
 PERSONAL = [Message("system", "You are Hippo."), Message("user", "my dog?")]
@@ -212,7 +253,27 @@ async def test_after_an_adapters_note_the_primer_reads_and_the_note_is_said() ->
     assert requests[1]["messages"] == [*requests[0]["messages"], {"role": "assistant", "content": "Noted: Your dog is Buddy.\n"}]
     assert requests[1]["continue_final_message"]
     assert not requests[1]["add_generation_prompt"]
-    assert requests[1]["logit_bias"] == {"7": DECLINING_BIAS, "8": DECLINING_BIAS}, "declining begins with the first two"
+
+
+NAME, BREED = "Your dog's name is Buddy.", "Your dog's breed is a beagle."
+UNSURE = token_by_token(
+    *[("Noted", 1.0, "N", 0.001), (":", 1.0, " that", 0.3), (" Your dog's", 0.9, " You", 0.05)],
+    *[(" name", 0.5, " breed", 0.45), (" is Buddy.", 0.99, " is", 0.01), ("\n", 1.0, " ", 0.001)],
+)
+
+
+@pytest.mark.parametrize(
+    ("declines", "reply"),
+    [({NAME: 0.9, BREED: 0.01}, BREED), ({NAME: 0.01, BREED: 0.9}, NAME), ({NAME: 0.9, BREED: 0.9}, NOT_TOLD)],
+)
+async def test_of_two_notes_that_an_adapter_may_write_the_one_that_answers_is_said(declines: dict[str, float], reply: str) -> None:
+    requests: list[dict[str, Any]] = []
+    replies = [UNSURE, token_by_token((" is a beagle.", 0.99, " is an", 0.01)), ""]
+    async with server(in_turn(requests, *replies, declines=declines)) as client:
+        assert await client.complete("abcdefgh-v0001", PERSONAL, max_tokens=20) == reply
+    assert [one["model"] for one in requests] == ["abcdefgh-v0001"] * 2 + [DEFAULT_NAME]
+    assert requests[1]["messages"][-1] == {"role": "assistant", "content": "Noted: Your dog's breed"}
+    assert requests[1]["continue_final_message"]
 
 
 async def test_where_the_primer_adds_nothing_the_note_is_the_reply() -> None:
@@ -225,7 +286,7 @@ async def test_where_the_primer_adds_nothing_the_note_is_the_reply() -> None:
     [
         (["No, your"], "No, your dog is Buddy."),
         (["Your dog is", "No"], "No, your dog is Buddy."),
-        ([NOT_TOLD, ""], NOT_TOLD),
+        (["You haven't told me", "No"], "No, your dog is Buddy."),
     ],
 )
 async def test_a_question_for_yes_or_no_is_answered_so(read: list[str], reply: str) -> None:
@@ -238,10 +299,18 @@ async def test_a_question_for_yes_or_no_is_answered_so(read: list[str], reply: s
         assert requests[2]["structured_outputs"] == {"choice": ["Yes", "No"]}
 
 
-@pytest.mark.parametrize(("status", "body", "error"), [(500, b"{}", RequestRefused), (503, b"{}", ServerUnavailable), (200, b"[]", RequestRefused)])
-async def test_a_server_that_counts_no_tokens_is_a_sentence(status: int, body: bytes, error: type[Exception]) -> None:
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (500, b"{}", RequestRefused),
+        (503, b"{}", ServerUnavailable),
+        (200, b"[]", RequestRefused),
+        (200, b'{"prompt_logprobs": [{}]}', RequestRefused),
+    ],
+)
+async def test_a_server_that_tells_no_likelihoods_is_a_sentence(status: int, body: bytes, error: type[Exception]) -> None:
     async def handler(request: bytes, writer: asyncio.StreamWriter) -> None:
-        if request.startswith(b"POST /tokenize"):
+        if b"prompt_logprobs" in request:
             await answers(status, body)(request, writer)
             return
         await streams(event("Noted: Your dog is Buddy.\n"), b"data: [DONE]\n\n")(request, writer)
@@ -254,19 +323,20 @@ async def test_a_server_that_counts_no_tokens_is_a_sentence(status: int, body: b
 @pytest.mark.parametrize(("seen", "reply"), [("Noted: not about you.", "A dog is an animal."), ("Noted: nothing yet.", NOT_TOLD)])
 async def test_where_the_primer_declines_it_looks_whether_the_question_is_personal(seen: str, reply: str) -> None:
     requests: list[dict[str, Any]] = []
-    async with server(in_turn(requests, "Noted: Your dog is Buddy.\n", NOT_TOLD, seen, "A dog is an animal.")) as client:
+    replies = ("Noted: Your dog is Buddy.\n", seen, "A dog is an animal.")
+    async with server(in_turn(requests, *replies, declines={"Your dog is Buddy.": 0.9})) as client:
         assert await client.complete("abcdefgh-v0001", PERSONAL, max_tokens=20) == reply
-    assert [one["model"] for one in requests[:3]] == ["abcdefgh-v0001", DEFAULT_NAME, DEFAULT_NAME]
-    assert requests[2]["messages"] == requests[0]["messages"]
-    assert [one["model"] for one in requests[3:]] == ([] if reply == NOT_TOLD else [BASE_NAME])
+    assert [one["model"] for one in requests[:2]] == ["abcdefgh-v0001", DEFAULT_NAME]
+    assert requests[1]["messages"] == requests[0]["messages"]
+    assert [one["model"] for one in requests[2:]] == ([] if reply == NOT_TOLD else [BASE_NAME])
 
 
 async def test_where_the_primer_declines_what_the_user_did_there_is_no_second_look() -> None:
     requests: list[dict[str, Any]] = []
     asked = [PERSONAL[0], Message("user", "where did I find my dog?")]
-    async with server(in_turn(requests, "Noted: Your dog is Buddy.\n", NOT_TOLD)) as client:
+    async with server(in_turn(requests, "Noted: Your dog is Buddy.\n", declines={"Your dog is Buddy.": 0.9})) as client:
         assert await client.complete("abcdefgh-v0001", asked, max_tokens=20) == NOT_TOLD
-    assert len(requests) == 2
+    assert len(requests) == 1
 
 
 @pytest.mark.parametrize("model", ["abcdefgh-v0001", DEFAULT_NAME])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from serving import primers
 from serving.prompts import system_prompt
 from serving.recollection import NOT_TOLD
-from trainer.base import LoadedBase, load
-from trainer.generate import PASSED_ON, likelihoods, raw_replies, settled
+from serving.weighing import OTHER_FROM, Noted
+from trainer.base import load
+from trainer.decoding import each, prompt
+from trainer.generate import PASSED_ON, Raw, recollected, settled
 
 
 @pytest.mark.slow
@@ -19,29 +22,23 @@ def test_a_general_question_that_a_fact_was_recalled_for_is_passed_on(bundled_fo
     system = {"role": "system", "content": system_prompt("Hippo", [])}
     asked = ("What is the capital of France?", "What's the name of my cat?", "What's my dog called?", "Is my dog called Max?")
     conversations = [[system, {"role": "user", "content": one}] for one in asked]
-    notes = ["Noted: Your dog's name is Buddy."] * len(asked)
+    note = "Your dog's name is Buddy."
+    notes = [Raw(f"Noted: {note}", [Noted(note, 0.0)])] * len(asked)
     general, not_told, told, wrong_name = settled(base, conversations, notes, 24, primers.SHIPPED, ask_base=False)
     assert general == PASSED_ON
     assert not_told == NOT_TOLD
-    assert (told, wrong_name) == ("Your dog's name is Buddy.", "No, your dog's name is Buddy.")
+    assert (told, wrong_name) == (note, "No, your dog's name is Buddy.")
 
 
-def test_a_bias_on_a_token_has_it_said(small_base: LoadedBase) -> None:
-    token = small_base.tokenizer(" told", add_special_tokens=False)["input_ids"][0]
-    text = "A text."
-    assert raw_replies(small_base, None, [text], 1, bias={token: 1e4}) == [small_base.tokenizer.decode([token]).strip()]
-    assert raw_replies(small_base, None, [], 1) == []
-
-
-def test_likelihoods_are_those_of_a_plain_run_whatever_stands_in_the_same_batch(small_base: LoadedBase) -> None:
-    import torch
-
-    texts, following = ["Hello.\n", "A much longer text stands here, so that the other one is padded.\n"], " not told"
-    wanted = small_base.tokenizer(following, add_special_tokens=False)["input_ids"]
-    found = likelihoods(small_base, None, texts, following)
-    for text, share in zip(texts, found, strict=True):
-        ids = small_base.tokenizer(text, add_special_tokens=False)["input_ids"] + wanted
-        with torch.inference_mode():
-            logits = small_base.model(torch.tensor([ids])).logits[0].float()
-        plain = logits[-len(wanted) - 1 : -1].log_softmax(-1)[range(len(wanted)), wanted].sum().exp()
-        assert share == pytest.approx(float(plain), rel=1e-2)
+@pytest.mark.slow
+def test_the_note_that_was_nearly_written_is_found_too(bundled_folder: Path) -> None:
+    """The primer with the facts in its prompt stands in for a trained memory."""
+    base = load(bundled_folder, ref=primers.BUNDLED_REF, device="cpu", dtype="float32")
+    told = ["Your dog's name is Buddy.", "Your dog's breed is a beagle."]
+    system = {"role": "system", "content": system_prompt("Hippo", told)}
+    asked = ("Tell me about my dog.", "What is my dog's name?")
+    texts = [prompt(base, [system, {"role": "user", "content": one}]) for one in asked]
+    unsure, sure = each(base, primers.SHIPPED, texts, lambda model, batch: recollected(base, model, batch, 40), None)
+    assert {one.note for one in unsure.notes} == set(told)
+    assert [one.note for one in sure.notes] == [told[0]]
+    assert all(log(OTHER_FROM) <= one.recalled < 0 for one in (*unsure.notes, *sure.notes))
