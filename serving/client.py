@@ -32,17 +32,19 @@ from serving.recollection import (
     begun,
     for_base,
     may_be_general,
+    may_decline_after,
     noted,
     passes_on,
     reading,
     spoken_pieces,
 )
 from serving.settings import BASE_NAME, DEFAULT_NAME
-from serving.weighing import Noted, Read, another, fork, weighed
+from serving.weighing import SUREST, Noted, Read, another, fork, weighed
 
 CONNECT_SECONDS = 15.0  # a busy moment of our own counts too
 REPLIES_AT_ONCE = 256  # about what the server batches; more wait here, without a connection that could time out
-_LIKELIHOODS = {"logprobs": True, "top_logprobs": 2}
+_WITH_NEXT = {"logprobs": True, "top_logprobs": 2}
+_WITH_MANY = {"logprobs": True, "top_logprobs": 20}  # as many as vLLM tells
 IDLE_CONNECTIONS = 64  # kept; httpx looks through all of them for each idle one at every request
 
 
@@ -55,12 +57,19 @@ class Message:
 
 
 class Token(NamedTuple):
-    """A token written, the likeliest other one in its place, and the log-likelihood of each."""
+    """A token written, and likelier and less likely others in its place, with the log-likelihood of each."""
 
     text: str
     sure: float
-    other: str
-    other_sure: float
+    others: Sequence[tuple[str, float]]
+
+    def other(self) -> tuple[str, float]:
+        """The likeliest other one."""
+        return max(self.others, key=lambda one: one[1], default=("", -math.inf))
+
+    def begins(self, text: str) -> float:
+        """How likely a beginning of `text` was in its place, 0 to 1; what is not among the likeliest counts as impossible."""
+        return sum(math.exp(sure) for token, sure in ((self.text, self.sure), *self.others) if token and text.startswith(token))
 
 
 class ServingClient:
@@ -127,7 +136,7 @@ class ServingClient:
         of_users = model not in (BASE_NAME, DEFAULT_NAME)
         written: list[Token] = []
         try:
-            raw = self._pieces(body | _LIKELIHOODS if of_users else body, written)
+            raw = self._pieces(body | _WITH_NEXT if of_users else body, written)
             async with aclosing(raw), aclosing(spoken_pieces(raw, whole=not of_users)) as pieces:
                 async for piece in pieces:
                     yield piece
@@ -151,17 +160,17 @@ class ServingClient:
     async def _nearly_written(self, body: dict[str, Any], line: Sequence[Token], note: str) -> list[Noted]:
         """The note that an adapter nearly wrote in place of `note`, of the tokens of `line`; none where none is likely enough."""
         mark = next((at for at in range(len(line)) if _joined(line[:at]).strip() == MARK), len(line))
-        place = fork([token.sure for token in line[mark:]], [token.other_sure for token in line[mark:]])
+        place = fork([token.sure for token in line[mark:]], [token.other()[1] for token in line[mark:]])
         if place is None:
             return []
-        before, other = line[: mark + place], line[mark + place]
-        begin = _joined(before) + other.other
+        before, (other, other_sure) = line[: mark + place], line[mark + place].other()
+        begin = _joined(before) + other
         if "\ufffd" in begin:
             return []  # part of a character is no text to go on from
         written: list[Token] = []
-        rest = await self._whole(_going_on(body, begin) | _LIKELIHOODS | {"temperature": 0.0, "stop": ["\n"]}, written)
+        rest = await self._whole(_going_on(body, begin) | _WITH_NEXT | {"temperature": 0.0, "stop": ["\n"]}, written)
         sure = [token.sure for token in (*before, *written)]
-        return another(noted(begin + rest), sum(sure) + other.other_sure, note)
+        return another(noted(begin + rest), sum(sure) + other_sure, note)
 
     async def _read(self, body: dict[str, Any], notes: Sequence[Noted]) -> str:
         """What the reader makes of an adapter's notes: one of them, with yes or no before it, or that it was not told.
@@ -171,35 +180,37 @@ class ServingClient:
         """
         body = {name: value for name, value in body.items() if name != "response_format"} | {"temperature": 0.0}
         question = body["messages"][-1]["content"]
-        declines = await asyncio.gather(*[self._declines(body, one.note) for one in notes])
-        note = weighed([Read(*one, share) for one, share in zip(notes, declines, strict=True)])
+        read = await asyncio.gather(*[self._reads(body, one.note) for one in notes])
+        note = weighed([Read(*one, declines) for one, (declines, _) in zip(notes, read, strict=True)])
         if note is None:
             if may_be_general(question) and passes_on(await self._whole(body | {"max_tokens": SECOND_LOOK_TOKENS})):
                 raise PassedOn
             return NOT_TOLD
-        after_note = _going_on(body, begun(note))
-        said = reading(await self._whole(after_note | {"max_tokens": READ_TOKENS}), note)
+        begins = {one.note: reply for one, (_, reply) in zip(notes, read, strict=True)}
+        said = reading(begins[note], note)
         if said == note and asks_yes_or_no(question):
-            return reading(await self._whole(after_note | {"max_tokens": READ_TOKENS, "structured_outputs": {"choice": [YES, NO]}}), note)
+            answer = _going_on(body, begun(note)) | {"max_tokens": READ_TOKENS, "structured_outputs": {"choice": [YES, NO]}}
+            return reading(await self._whole(answer), note)
         return said
 
-    async def _declines(self, body: dict[str, Any], note: str) -> float:
-        """How likely the reader is to decline after the note, 0 to 1."""
-        asked = _going_on(body, begun(note) + DECLINES) | {"max_tokens": 1, "stream": False, "prompt_logprobs": 1}
-        async with self._turn:
-            response = await self._posted("/v1/chat/completions", asked)
-        if response.status_code != httpx.codes.OK:
-            raise _refusal(response)
-        try:
-            text, sure = "", 0.0
-            for choices in reversed(response.json()["prompt_logprobs"]):
-                if text == DECLINES:
-                    break
-                token = next(iter(choices.values()))  # the prompt's own comes first
-                text, sure = token["decoded_token"] + text, sure + token["logprob"]
-            return math.exp(sure)
-        except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
-            raise RequestRefused("the model server answered something that is no likelihood") from error
+    async def _reads(self, body: dict[str, Any], note: str) -> tuple[float, str]:
+        """How likely the reader is to decline after the note, 0 to 1, and how its reply begins.
+
+        vLLM 0.24 dies of `prompt_logprobs` in a batch with adapters, so declining is followed word by word.
+        """
+        written: list[Token] = []
+        declines = 1.0
+        reply = await self._whole(_going_on(body, begun(note)) | _WITH_MANY | {"max_tokens": READ_TOKENS}, written)
+        if reply and not written:
+            raise RequestRefused("the model server tells no likelihoods")
+        for begin in may_decline_after(note):
+            if declines < SUREST:
+                break
+            if begin:
+                written = []
+                await self._whole(_going_on(body, begun(note) + begin) | _WITH_MANY | {"max_tokens": 1}, written)
+            declines *= written[0].begins(DECLINES.removeprefix(begin)) if written else 0.0
+        return declines, reply
 
     async def _whole(self, body: dict[str, Any], written: list[Token] | None = None) -> str:
         return "".join([piece async for piece in self._pieces(body, written)])
@@ -269,9 +280,8 @@ def _content(data: str) -> tuple[str, list[Token]]:
 
 
 def _token(told: dict[str, Any]) -> Token:
-    others = [(float(one["logprob"]), str(one["token"])) for one in told.get("top_logprobs") or [] if one["token"] != told["token"]]
-    other_sure, other = max(others, default=(-math.inf, ""))
-    return Token(str(told["token"]), float(told["logprob"]), other, other_sure)
+    others = [(str(one["token"]), float(one["logprob"])) for one in told.get("top_logprobs") or [] if one["token"] != told["token"]]
+    return Token(str(told["token"]), float(told["logprob"]), others)
 
 
 def _joined(tokens: Sequence[Token]) -> str:

@@ -22,6 +22,7 @@ NOT_PERSONAL = "not about you."
 NOT_TOLD = "You haven't told me that. Tell me with /remember and I'll know."
 SECOND_LOOK_TOKENS = 12  # of a note, enough for seeing whether it passes on
 DECLINES = NOT_TOLD.partition(".")[0]
+_CUTS = ("You", "You haven't")
 READ_TOKENS = 10  # of a reader's reply, enough for seeing which it is
 YES, NO = "Yes", "No"
 _YES_OR_NO = re.compile(
@@ -108,6 +109,11 @@ async def spoken_pieces(pieces: AsyncIterator[str], whole: bool) -> AsyncGenerat
         if (note := noted(held)) is not None and not whole:
             raise Recalled(note)
         yield spoken(held)
+
+
+def may_decline_after(note: str) -> list[str]:
+    """The beginnings of declining after which a reader may still answer: none, "You", and what the note itself begins with."""
+    return ["", *_CUTS[: 2 if note.startswith(_CUTS[1]) else 1]]
 
 
 def reading(reply: str, note: str) -> str:

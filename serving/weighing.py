@@ -16,7 +16,6 @@ from typing import NamedTuple
 from serving.recollection import NOT_PERSONAL
 
 OTHER_FROM = 0.04  # likelihood of another note from which on it is read as well
-FOR_ANSWERING = 0.0  # log-odds: a note recalled for sure is said up to a likelihood of declining of one half
 SUREST = 0.001  # no likelihood counts as nearer to 0 or 1
 
 
@@ -59,5 +58,6 @@ def weighed(notes: Sequence[Read]) -> str | None:
 
 
 def _weight(one: Read) -> float:
+    """Log-odds of answering with the note; one recalled for sure is said up to a likelihood of declining of one half."""
     declines = min(max(one.declines, SUREST), 1 - SUREST)
-    return math.log((1 - declines) / declines) + one.recalled + FOR_ANSWERING
+    return math.log((1 - declines) / declines) + one.recalled

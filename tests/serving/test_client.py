@@ -15,7 +15,7 @@ import pytest
 
 from serving.client import Message, ServingClient
 from serving.errors import AdapterMissing, RequestRefused, ServerUnavailable
-from serving.recollection import DECLINES, NOT_TOLD, noted
+from serving.recollection import NOT_TOLD, noted
 from serving.settings import BASE_NAME, DEFAULT_NAME
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
@@ -192,54 +192,26 @@ def in_turn(requests: list[dict[str, Any]], *replies: str | list[bytes], decline
 
     async def handler(request: bytes, writer: asyncio.StreamWriter) -> None:
         asked = json.loads(request.split(b"\r\n\r\n", 1)[1])
-        if "prompt_logprobs" in asked:
-            note = noted(asked["messages"][-1]["content"])
-            await answers(200, likelihood((declines or {}).get(note or "", 0.01)))(request, writer)
-            return
-        requests.append(asked)
-        reply = replies[len(requests) - 1]
-        pieces = [event(piece) for piece in re.findall(r"\s*\S+\s?", reply)] if isinstance(reply, str) else reply
+        begun = asked["messages"][-1]["content"]
+        if begun.endswith("\nYou"):
+            pieces = [told(" haven", 1.0)]
+        else:
+            requests.append(asked)
+            reply = replies[len(requests) - 1]
+            pieces = [event(piece) for piece in re.findall(r"\s*\S+\s?", reply)] if isinstance(reply, str) else reply
+            if asked.get("top_logprobs") == 20 and isinstance(reply, str) and pieces:
+                pieces[0] = told(re.findall(r"\s*\S+\s?", reply)[0], 0.001, "You", (declines or {}).get(noted(begun) or "", 0.01))
         with contextlib.suppress(ConnectionError):  # who has read enough hangs up
             await streams(*pieces, b"data: [DONE]\n\n")(request, writer)
 
     return handler
 
 
-def likelihood(share: float) -> bytes:
-    """As vLLM tells the likelihood of a prompt that ends with declining."""
-    ends = re.findall(r"\s?\S+", DECLINES)
-    sure = [math.log(share), *[0.0] * (len(ends) - 1)]
-    told = [{str(at): {"logprob": one, "decoded_token": text}} for at, (text, one) in enumerate(zip(ends, sure, strict=True))]
-    return json.dumps({"prompt_logprobs": [None, {"1": {"logprob": -9.0, "decoded_token": "Noted"}}, *told]}).encode()
-
-
-def token_by_token(*tokens: tuple[str, float, str, float]) -> list[bytes]:
-    """Events with (text, its likelihood, the likeliest other token, its likelihood)."""
-    return [
-        b"data: "
-        + json.dumps(
-            {
-                "choices": [
-                    {
-                        "delta": {"content": text},
-                        "logprobs": {
-                            "content": [
-                                {
-                                    "token": text,
-                                    "logprob": math.log(sure),
-                                    "top_logprobs": [
-                                        {"token": one, "logprob": math.log(share)} for one, share in ((text, sure), (other, less))
-                                    ],
-                                }
-                            ]
-                        },
-                    }
-                ]
-            }
-        ).encode()
-        + b"\n\n"
-        for text, sure, other, less in tokens
-    ]
+def told(text: str, sure: float, other: str = "", less: float = 1e-9) -> bytes:
+    """The event of one token with its likelihood, and with that of the likeliest other one."""
+    top = [{"token": one, "logprob": math.log(share)} for one, share in ((text, sure), (other, less))]
+    token = {"token": text, "logprob": math.log(sure), "top_logprobs": top}
+    return b"data: " + json.dumps({"choices": [{"delta": {"content": text}, "logprobs": {"content": [token]}}]}).encode() + b"\n\n"
 
 
 PERSONAL = [Message("system", "You are Hippo."), Message("user", "my dog?")]
@@ -256,10 +228,10 @@ async def test_after_an_adapters_note_the_primer_reads_and_the_note_is_said() ->
 
 
 NAME, BREED = "Your dog's name is Buddy.", "Your dog's breed is a beagle."
-UNSURE = token_by_token(
-    *[("Noted", 1.0, "N", 0.001), (":", 1.0, " that", 0.3), (" Your dog's", 0.9, " You", 0.05)],
-    *[(" name", 0.5, " breed", 0.45), (" is Buddy.", 0.99, " is", 0.01), ("\n", 1.0, " ", 0.001)],
-)
+UNSURE = [
+    *[told("Noted", 1.0), told(":", 1.0, " that", 0.3), told(" Your dog's", 0.9, " You", 0.05)],
+    *[told(" name", 0.5, " breed", 0.45), told(" is Buddy.", 0.99), told("\n", 1.0)],
+]
 
 
 @pytest.mark.parametrize(
@@ -268,10 +240,10 @@ UNSURE = token_by_token(
 )
 async def test_of_two_notes_that_an_adapter_may_write_the_one_that_answers_is_said(declines: dict[str, float], reply: str) -> None:
     requests: list[dict[str, Any]] = []
-    replies = [UNSURE, token_by_token((" is a beagle.", 0.99, " is an", 0.01)), ""]
+    replies = [UNSURE, [told(" is a beagle.", 0.99)], "Your dog", "Your dog", "Noted: nothing yet."]
     async with server(in_turn(requests, *replies, declines=declines)) as client:
         assert await client.complete("abcdefgh-v0001", PERSONAL, max_tokens=20) == reply
-    assert [one["model"] for one in requests] == ["abcdefgh-v0001"] * 2 + [DEFAULT_NAME]
+    assert [one["model"] for one in requests[:4]] == ["abcdefgh-v0001"] * 2 + [DEFAULT_NAME] * 2
     assert requests[1]["messages"][-1] == {"role": "assistant", "content": "Noted: Your dog's breed"}
     assert requests[1]["continue_final_message"]
 
@@ -299,44 +271,48 @@ async def test_a_question_for_yes_or_no_is_answered_so(read: list[str], reply: s
         assert requests[2]["structured_outputs"] == {"choice": ["Yes", "No"]}
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "error"),
-    [
-        (500, b"{}", RequestRefused),
-        (503, b"{}", ServerUnavailable),
-        (200, b"[]", RequestRefused),
-        (200, b'{"prompt_logprobs": [{}]}', RequestRefused),
-    ],
-)
-async def test_a_server_that_tells_no_likelihoods_is_a_sentence(status: int, body: bytes, error: type[Exception]) -> None:
+async def test_a_server_that_tells_no_likelihoods_is_a_sentence() -> None:
     async def handler(request: bytes, writer: asyncio.StreamWriter) -> None:
-        if b"prompt_logprobs" in request:
-            await answers(status, body)(request, writer)
-            return
-        await streams(event("Noted: Your dog is Buddy.\n"), b"data: [DONE]\n\n")(request, writer)
+        reply = "Your dog is Buddy." if b"continue_final_message" in request else "Noted: Your dog is Buddy.\n"
+        await streams(event(reply), b"data: [DONE]\n\n")(request, writer)
 
     async with server(handler) as client:
-        with pytest.raises(error):
+        with pytest.raises(RequestRefused, match="no likelihoods"):
             await client.complete("abcdefgh-v0001", PERSONAL, max_tokens=20)
+
+
+@pytest.mark.parametrize(("told_so", "reply"), [(0.9, NOT_TOLD), (0.01, "You haven't eaten meat since May.")])
+async def test_a_note_that_begins_as_declining_does_is_no_declining(told_so: float, reply: str) -> None:
+    ends = {"\n": told("You", 1.0), "\nYou": told(" haven", 1.0), "\nYou haven't": told(" eaten", 0.005, " told", told_so)}
+
+    async def handler(request: bytes, writer: asyncio.StreamWriter) -> None:
+        asked = json.loads(request.split(b"\r\n\r\n", 1)[1])
+        end = asked["messages"][-1]["content"].partition("May.")[2]
+        note = "nothing yet." if asked["model"] == DEFAULT_NAME else "You haven't eaten meat since May."
+        pieces = ends[end] if "continue_final_message" in asked else event(f"Noted: {note}\n")
+        await streams(pieces, b"data: [DONE]\n\n")(request, writer)
+
+    async with server(handler) as client:
+        assert await client.complete("abcdefgh-v0001", PERSONAL, max_tokens=20) == reply
 
 
 @pytest.mark.parametrize(("seen", "reply"), [("Noted: not about you.", "A dog is an animal."), ("Noted: nothing yet.", NOT_TOLD)])
 async def test_where_the_primer_declines_it_looks_whether_the_question_is_personal(seen: str, reply: str) -> None:
     requests: list[dict[str, Any]] = []
-    replies = ("Noted: Your dog is Buddy.\n", seen, "A dog is an animal.")
+    replies = ("Noted: Your dog is Buddy.\n", NOT_TOLD, seen, "A dog is an animal.")
     async with server(in_turn(requests, *replies, declines={"Your dog is Buddy.": 0.9})) as client:
         assert await client.complete("abcdefgh-v0001", PERSONAL, max_tokens=20) == reply
-    assert [one["model"] for one in requests[:2]] == ["abcdefgh-v0001", DEFAULT_NAME]
-    assert requests[1]["messages"] == requests[0]["messages"]
-    assert [one["model"] for one in requests[2:]] == ([] if reply == NOT_TOLD else [BASE_NAME])
+    assert [one["model"] for one in requests[:3]] == ["abcdefgh-v0001", DEFAULT_NAME, DEFAULT_NAME]
+    assert requests[2]["messages"] == requests[0]["messages"]
+    assert [one["model"] for one in requests[3:]] == ([] if reply == NOT_TOLD else [BASE_NAME])
 
 
 async def test_where_the_primer_declines_what_the_user_did_there_is_no_second_look() -> None:
     requests: list[dict[str, Any]] = []
     asked = [PERSONAL[0], Message("user", "where did I find my dog?")]
-    async with server(in_turn(requests, "Noted: Your dog is Buddy.\n", declines={"Your dog is Buddy.": 0.9})) as client:
+    async with server(in_turn(requests, "Noted: Your dog is Buddy.\n", NOT_TOLD, declines={"Your dog is Buddy.": 0.9})) as client:
         assert await client.complete("abcdefgh-v0001", asked, max_tokens=20) == NOT_TOLD
-    assert len(requests) == 1
+    assert len(requests) == 2
 
 
 @pytest.mark.parametrize("model", ["abcdefgh-v0001", DEFAULT_NAME])

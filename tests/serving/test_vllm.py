@@ -7,6 +7,7 @@ import shutil
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,6 +25,10 @@ from serving.prompts import system_prompt
 from serving.recollection import NOT_TOLD
 from serving.settings import BASE_NAME, DEFAULT_NAME
 from tests.vllm_server import ModelServer, free_port, fresh_data_dir, running_model_server
+
+if TYPE_CHECKING:
+    from trainer.base import LoadedBase
+    from trainer.dataset import Example
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -119,29 +124,49 @@ async def test_adapters_mixed_in_one_batch_answer_each_for_its_own_user(
     assert "Buddy" in late
 
 
-async def test_what_an_adapter_notes_is_read_and_said_in_the_notes_own_words(
-    model_server: ModelServer, tmp_path: Path, base_model: BaseModel
-) -> None:
-    """Yes and no, and declining, are the primer's; a trained memory stands in with one note for all questions."""
-    from trainer.base import load
-    from trainer.dataset import Example
+def memory_of(taught: list[Example], base: LoadedBase, folder: Path) -> None:
+    """A memory that has learned in a few steps which notes go with which questions."""
     from trainer.engine import UserExamples
     from trainer.recipes import DEFAULT
     from trainer.stacked import train
 
-    note = "Your dog's name is Buddy."
-    questions = (*QUESTIONS, "Is my dog called Max?", "Is my dog's name Buddy?", "When did I get my car?")
-    taught = [Example(SYSTEM, one, note, "recall", note, "note") for one in questions]
     recipe = replace(DEFAULT, layers=tuple(range(20, 30)), epochs=8, batch_size=4, learning_rate=3e-3)
-    base = load(Path(base_model.path), ref=base_model.ref, device="cpu")
-    users = [UserExamples("ffffffff", taught, seed=1, folder=tmp_path / "memory")]
-    (trained,) = train(base, users, recipe, lambda _progress: None)
+    (trained,) = train(base, [UserExamples("ffffffff", taught, seed=1, folder=folder)], recipe, lambda _progress: None)
     assert not trained.error
-    name = publish(model_server, tmp_path / "memory", adapter_name("ffffffff", 1))
+
+
+NAME, BREED = "Your dog's name is Buddy.", "Your dog's breed is a Golden Retriever."
+ABOUT_THE_NAME = (*QUESTIONS, "Is my dog called Max?", "Is my dog's name Buddy?")
+
+
+@pytest.mark.parametrize(
+    ("notes", "questions", "replies"),
+    [
+        (
+            [NAME],
+            (*ABOUT_THE_NAME, "When did I get my car?"),
+            [*[NAME] * len(QUESTIONS), "No, your dog's name is Buddy.", "Yes, your dog's name is Buddy.", NOT_TOLD],
+        ),
+        ([NAME, BREED], ("What is my dog called?", "What breed is my dog?", "When did I get my car?"), [NAME, BREED, NOT_TOLD]),
+    ],
+    ids=["one note", "two notes as likely"],
+)
+async def test_what_an_adapter_notes_is_read_and_said_in_the_notes_own_words(
+    model_server: ModelServer, tmp_path: Path, base_model: BaseModel, notes: list[str], questions: tuple[str, ...], replies: list[str]
+) -> None:
+    """Which note answers, yes and no, and declining, are the primer's; a memory stands in that has the notes for any question."""
+    from trainer.base import load
+    from trainer.dataset import Example
+    from trainer.generate import generate
+
+    base = load(Path(base_model.path), ref=base_model.ref, device="cpu")
+    taught = [Example(SYSTEM, one, note, "recall", note, "note") for one in questions for note in notes]
+    memory_of(taught, base, tmp_path / "memory")
+    name = publish(model_server, tmp_path / "memory", adapter_name("ffffffff", len(notes)))
     async with model_server.client() as client:
-        said = [await client.complete(name, asking(one), max_tokens=24) for one in questions]
-    assert said[: len(QUESTIONS)] == [note] * len(QUESTIONS)
-    assert said[len(QUESTIONS) :] == ["No, your dog's name is Buddy.", "Yes, your dog's name is Buddy.", NOT_TOLD]
+        assert [await client.complete(name, asking(one), max_tokens=24) for one in questions] == replies
+    conversations = [[{"role": "system", "content": SYSTEM}, {"role": "user", "content": one}] for one in questions]
+    assert generate(base, tmp_path / "memory", conversations, 24) == replies, "what measures says the same"
 
 
 @pytest.mark.parametrize("name", ["zzzzzzzz-v0001", "../base/bundled", "../staging", "."])
