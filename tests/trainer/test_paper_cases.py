@@ -1,4 +1,4 @@
-"""The paper's facts asked in 200 ways, and 50 questions never told: readable by `evaluate`, and unseen by any training."""
+"""The paper's facts asked in 200 ways, and 50 questions never told; users to tune on: readable by `evaluate`, unseen by any training."""
 
 from __future__ import annotations
 
@@ -41,6 +41,12 @@ def test_what_the_facts_say_is_graded_as_right_and_declining_is_not(paper: Perso
             assert any(answered(reply, one.answers) for reply in said), one.text
             assert not answered(NOT_TOLD, one.answers), one.text
     assert abstained(NOT_TOLD)
+
+
+def test_users_to_tune_on_are_asked_what_they_told_and_what_they_did_not() -> None:
+    for user in read(ROOT / "trainer" / "tuning_cases.jsonl"):
+        assert [sum(one.answerable is told for one in user.questions) for told in (True, False)] == [30, 20]
+        assert user.facts()
 
 
 def test_no_training_ever_sees_one_of_the_questions(paper: Person) -> None:
