@@ -204,7 +204,7 @@ class ServingClient:
         if reply and not written:
             raise RequestRefused("the model server tells no likelihoods")
         for begin in may_decline_after(note):
-            if declines < SUREST:
+            if declines < SUREST:  # near enough to none
                 break
             if begin:
                 written = []

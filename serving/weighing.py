@@ -16,7 +16,9 @@ from typing import NamedTuple
 from serving.recollection import NOT_PERSONAL
 
 OTHER_FROM = 0.04  # likelihood of another note from which on it is read as well
-SUREST = 0.001  # no likelihood counts as nearer to 0 or 1
+RECALL_COUNTS = 0.5  # how much an adapter's log-likelihood of a note counts beside the reader's log-odds of answering
+DECLINES_FROM = 0.4  # the reader's likelihood of declining from which on it does after a note recalled for sure
+SUREST = 0.08  # no likelihood of declining counts as nearer to 0 or 1: of two notes that answer, the likelier is said
 
 
 class Noted(NamedTuple):
@@ -52,12 +54,12 @@ def another(note: str | None, recalled: float, first: str) -> list[Noted]:
 
 def weighed(notes: Sequence[Read]) -> str | None:
     """The note to say; None where declining outweighs every one."""
-    weights = {one.note: _weight(one) for one in notes}
+    weights = {one.note: _log_odds(one.declines) + RECALL_COUNTS * one.recalled for one in notes}
     best = max(weights, key=weights.__getitem__, default=None)
-    return best if best is not None and weights[best] > 0 else None
+    return best if best is not None and weights[best] > _log_odds(DECLINES_FROM) else None
 
 
-def _weight(one: Read) -> float:
-    """Log-odds of answering with the note; one recalled for sure is said up to a likelihood of declining of one half."""
-    declines = min(max(one.declines, SUREST), 1 - SUREST)
-    return math.log((1 - declines) / declines) + one.recalled
+def _log_odds(declines: float) -> float:
+    """Of answering."""
+    declines = min(max(declines, SUREST), 1 - SUREST)
+    return math.log((1 - declines) / declines)
