@@ -29,7 +29,6 @@ from serving.base_model import prepare
 from serving.errors import ServingError
 from serving.settings import ServingSettings
 from trainer import schedule
-from trainer.allocation import use_large_pages
 from trainer.nightly import hold_if_due
 from trainer.recipes import RECIPES
 from trainer.settings import TrainerSettings
@@ -156,5 +155,4 @@ def _exit(message: str) -> typer.Exit:
 
 
 if __name__ == "__main__":
-    use_large_pages()
     app()
