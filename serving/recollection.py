@@ -6,8 +6,7 @@ words that people are shown are the note's (`reading`), so that it can copy no n
 that is trained on one user's facts has to tell what was never told. What has nothing to do with the user is passed on
 ("Noted: not about you.") to the bare base, whose general ability is therefore kept; a memory full of facts may see one in a
 general question, so where the reader declines, the primer has a second look at whether it is one, unless it asks what the user
-did or was. The primer alone, which users without an
-adapter talk to, does both in one go from the facts in its prompt. Without a primer there are no notes.
+did or was. The primer alone, which users without an adapter talk to, does both in one go from the facts in its prompt. Without a primer there are no notes.
 Used by training (what to learn), by everything that reads replies, and by nothing else.
 """
 
@@ -118,8 +117,6 @@ def may_decline_after(note: str) -> list[str]:
 
 def reading(reply: str, note: str) -> str:
     """What people are told where the reader begins its reply so after the note to say: it, with yes or no before it."""
-    if note == NOTHING:
-        return NOT_TOLD
     for word in (YES, NO):
         if said := re.match(rf"\s*{word}(?:, *(\w)|\W*$)", reply):
             same = (said[1] or "").casefold() == note[:1].casefold()

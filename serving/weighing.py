@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from serving.recollection import NOT_PERSONAL
+from serving.recollection import NOT_PERSONAL, NOTHING
 
 OTHER_FROM = 0.04  # likelihood of another note from which on it is read as well
 RECALL_COUNTS = 0.5  # how much an adapter's log-likelihood of a note counts beside the reader's log-odds of answering
@@ -54,7 +54,7 @@ def another(note: str | None, recalled: float, first: str) -> list[Noted]:
 
 def weighed(notes: Sequence[Read]) -> str | None:
     """The note to say; None where declining outweighs every one."""
-    weights = {one.note: _log_odds(one.declines) + RECALL_COUNTS * one.recalled for one in notes}
+    weights = {one.note: _log_odds(one.declines) + RECALL_COUNTS * one.recalled for one in notes if one.note != NOTHING}
     best = max(weights, key=weights.__getitem__, default=None)
     return best if best is not None and weights[best] > _log_odds(DECLINES_FROM) else None
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from serving.recollection import (
-    NOT_TOLD,
     PassedOn,
     Recalled,
     asks_yes_or_no,
@@ -79,7 +78,6 @@ def test_an_adapters_note_is_for_the_reader(size: int) -> None:
         ("No, Inga is", "Inga is your wife.", "No, Inga is your wife."),
         ("No, she is", "Inga is your wife.", "No, Inga is your wife."),
         ("Yes.", "One of your cats is Mo.", "Yes, one of your cats is Mo."),
-        ("Your dog", "nothing yet.", NOT_TOLD),
     ],
 )
 def test_what_is_said_is_the_note_whatever_the_readers_words(reply: str, note: str, said: str) -> None:

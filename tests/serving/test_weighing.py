@@ -6,7 +6,7 @@ from math import log
 
 import pytest
 
-from serving.recollection import NOT_PERSONAL
+from serving.recollection import NOT_PERSONAL, NOTHING
 from serving.weighing import OTHER_FROM, Noted, Read, another, fork, weighed
 
 
@@ -55,3 +55,4 @@ def test_another_note_is_another_and_likely_and_about_the_user() -> None:
 
 def test_without_a_note_there_is_nothing_to_say() -> None:
     assert weighed([]) is None
+    assert weighed([Read(NOTHING, 0.0, 0.01)]) is None
