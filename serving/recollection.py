@@ -1,12 +1,13 @@
 """How adapters reply: first a note that nobody is shown, then words.
 
-A user's adapter is a memory. To a question it writes down the fact that is nearest to it ("Noted: Your dog is Buddy."), which
-it always can; the primer, everybody's reader, goes on from there: by its first words it answers, says yes or no, or declines. The
-words that people are shown are the note's (`reading`), so that it can copy no name or number wrongly, and nothing
-that is trained on one user's facts has to tell what was never told. What has nothing to do with the user is passed on
-("Noted: not about you.") to the bare base, whose general ability is therefore kept; a memory full of facts may see one in a
-general question, so where the reader declines, the primer has a second look at whether it is one, unless it asks what the user
-did or was. The primer alone, which users without an adapter talk to, does both in one go from the facts in its prompt. Without a primer there are no notes.
+A user's adapter is a memory. To a question it writes down the fact that is nearest to it ("Noted: Your dog is Buddy."), which it
+always can; the primer, everybody's reader, goes on from there, and from the note that was nearly written: by its first words it
+answers, says yes or no, or declines (`weighing.py`: after which note it answers, if any). The words that people are shown are the
+note's (`reading`), so that it can copy no name or number wrongly, and nothing that is trained on one user's facts has to tell what
+was never told. What has nothing to do with the user is passed on ("Noted: not about you.") to the bare base, whose general ability
+is therefore kept; a memory full of facts may see one in a general question, so where the reader declines, the primer has a second
+look at whether it is one, unless it asks what the user did or was. The primer alone, which users without an adapter talk to, does
+both in one go from the facts in its prompt. Without a primer there are no notes.
 Used by training (what to learn), by everything that reads replies, and by nothing else.
 """
 
