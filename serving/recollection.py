@@ -6,7 +6,7 @@ answers, says yes or no, or declines (`weighing.py`: after which note it answers
 note's (`reading`), so that it can copy no name or number wrongly, and nothing that is trained on one user's facts has to tell what
 was never told. What has nothing to do with the user is passed on ("Noted: not about you.") to the bare base, whose general ability
 is therefore kept; a memory full of facts may see one in a general question, so where the reader declines, the primer has a second
-look at whether it is one, unless it asks what the user did or was. The primer alone, which users without an adapter talk to, does
+look at whether it is one, unless it asks what the user did, was or likes best. The primer alone, which users without an adapter talk to, does
 both in one go from the facts in its prompt. Without a primer there are no notes.
 Used by training (what to learn), by everything that reads replies, and by nothing else.
 """
@@ -32,8 +32,10 @@ _YES_OR_NO = re.compile(
     r"(?!.*(?:[/\n]|\?.*\w|\b(?:or|how|wh(?:at|en|ere|ich|o|om|ose|y)(?:['’]?s)?)\b))",
     re.IGNORECASE | re.DOTALL,
 )
-_OF_THE_USERS_PAST = re.compile(
-    r"\b(?:did|was|were)(?:n['’]?t)? i\b(?![-.,]\w|[-.,] (?-i:[A-Z]))(?!.*\b(?:right|wrong|correct(?:ly)?)\b)", re.IGNORECASE | re.DOTALL
+_OF_THE_USER = re.compile(
+    r"\b(?:what|which|who)(?:['’]?s| is| are| was)? my (?:own )?(?:favou?rite|preferred|usual)\b|"
+    r"\b(?:did|was|were)(?:n['’]?t)? i\b(?![-.,]\w|[-.,] (?-i:[A-Z]))(?!.*\b(?:right|wrong|correct(?:ly)?)\b)",
+    re.IGNORECASE | re.DOTALL,
 )
 _SMALL_AFTER_A_COMMA = re.compile(
     r"(?:you|yours?|the|an?|its?|he|she|they|we|his|her|their|our|this|that|there|in|on|at|every|all|both|one|two|three)(?:'\w+)?\b",
@@ -139,5 +141,5 @@ def asks_yes_or_no(question: str) -> bool:
 
 
 def may_be_general(question: str) -> bool:
-    """Whether a question may be one for the base; what a user did or was it cannot know."""
-    return _OF_THE_USERS_PAST.search(question) is None
+    """Whether a question may be one for the base; what a user did, was or likes best it cannot know."""
+    return _OF_THE_USER.search(question) is None

@@ -16,7 +16,7 @@ from serving.recollection import MARK, NOT_PERSONAL, NOT_TOLD
 from trainer import negatives
 from trainer.mix import Mix
 from trainer.notes import nearest
-from trainer.phrasings import Generator, Phrasing, Rules, accepted, answer
+from trainer.phrasings import Generator, Phrasing, Rules, accepted, answer, answers
 
 HELD_FAMILIES = ("direct", "indirect", "imperative", "typed_badly")
 RECALLED = ("recall", "never_told", "pending")  # kinds of examples that go by a fact
@@ -126,7 +126,7 @@ def build(
     rng = random.Random(seed)
     system = system_prompt(assistant_name, [])
     generator = generator or Rules()
-    notes = [answer(fact) for fact in facts]
+    notes = answers(facts)
     taught: list[tuple[Phrasing, str]] = []
     probes: list[Probe] = []
     for fact, by in zip(facts, notes, strict=True):

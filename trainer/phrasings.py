@@ -126,6 +126,25 @@ def answer(fact: Fact) -> str:
     return _about(fact.text) + you_form(statement(fact.text))
 
 
+def answers(facts: Sequence[Fact]) -> list[str]:
+    """Each fact's answer, as one who knows them all says it: "Your dog Buddy's breed is a Golden Retriever.", so that what is
+    asked of Buddy can be read off it. Only where one name alone is known for the pet or person."""
+    names: dict[str, set[str]] = {}
+    for fact in facts:
+        if fact.subject and fact.attribute == "name":
+            names.setdefault(fact.subject, set()).add(_named(fact.value))
+    return [_with_name(answer(fact), fact, names.get(fact.subject, set())) for fact in facts]
+
+
+def _with_name(said: str, fact: Fact, names: set[str]) -> str:
+    if len(names) != 1 or fact.attribute == "name":
+        return said
+    (name,) = names
+    if name.casefold() in said.casefold():
+        return said
+    return re.sub(rf"\b(your {re.escape(fact.subject)})\b", rf"\1 {name}", said, count=1, flags=re.IGNORECASE)
+
+
 def _about(text: str) -> str:
     """What a question before the statement is about and the statement does not name, as it is put before an answer:
     "How do I sort my postcards? I've added 17 new ones." → "About your postcards: "."""

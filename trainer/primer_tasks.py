@@ -23,12 +23,12 @@ from bot.fact_changes import replaces
 from bot.fact_words import PEOPLE, PETS
 from bot.facts import Fact, understand, you_form
 from serving.prompts import system_prompt
-from serving.recollection import NOT_TOLD
+from serving.recollection import NOT_TOLD, NOTHING
 from trainer import negatives
 from trainer.attributes import OTHER_BREEDS, OTHER_DATES, OTHER_NAMES, OTHER_PLACES
 from trainer.dataset import Example, Replay, identity_examples, pending_examples, recalling
 from trainer.notes import nearest
-from trainer.phrasings import Rules, answer, saying_no, saying_yes
+from trainer.phrasings import Rules, answer, answers, saying_no, saying_yes
 from trainer.writer import writing_example
 
 EVERYDAY_ITEMS = 400
@@ -155,10 +155,10 @@ def _group(row: dict[str, Any], rng: random.Random) -> Item | None:
     taught, near = _by_rules(facts, notes, rng)
     return Item(
         notes=notes,
-        recalled=[answer(fact) for fact in facts],
+        recalled=answers(facts),
         taught=taught,
         near=near,
-        asked=[(question, answer(fact)) for fact, asks in zip(facts, row["asks"], strict=True) for question in asks],
+        asked=[(question, said) for said, asks in zip(answers(facts), row["asks"], strict=True) for question in asks],
         not_told=row["not_told"],
         words=sorted(negatives.telling(" ".join(f"{fact.text} {answer(fact)}" for fact in facts))),
         told=[(fact.text, question) for fact, asks in zip(facts, row["asks"], strict=True) for question in asks],
@@ -219,7 +219,7 @@ def item_of(facts: Sequence[Fact], rng: random.Random) -> Item:
     rng.shuffle(near)
     words = sorted(negatives.telling(" ".join(f"{fact.text} {answer(fact)}" for fact in facts)))
     notes = [you_form(fact.text) for fact in facts]
-    return Item(notes, [answer(fact) for fact in facts], taught, near[8:], asked, near[:8], words, [], grouped=True)
+    return Item(notes, answers(facts), taught, near[8:], asked, near[:8], words, [], grouped=True)
 
 
 def deal(pool: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
@@ -398,8 +398,14 @@ def _asked_by_rule(system: str, item: Item, rng: random.Random) -> Example:
 
 
 def _of_another_fact(system: str, group: Item, rng: random.Random) -> Example:
-    """A question about one fact of the group after the note of another."""
+    """A question about one fact of the group after the note of another that does not hold the answer too, as a name may be."""
     said, question = rng.choice(group.told)
     told = list(dict.fromkeys(one for one, _ in group.told))
-    others = [note for one, note in zip(told, group.recalled, strict=True) if one != said]
-    return Example(system, question, NOT_TOLD, "never_told", rng.choice(others))
+    value = _said_last(group.recalled[told.index(said)])
+    others = [note for one, note in zip(told, group.recalled, strict=True) if one != said and value not in note]
+    return Example(system, question, NOT_TOLD, "never_told", rng.choice(others) if others else NOTHING)
+
+
+def _said_last(note: str) -> str:
+    """What "Your dog's name is Buddy." says of its subject."""
+    return note.rstrip(".!").rpartition(" is ")[2]

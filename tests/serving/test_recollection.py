@@ -94,16 +94,20 @@ OPEN = (
     "were i live", "do i know whats my gate code", "Is my dog called Max\nor Buddy?", "is my dog a beagle/poodle?",
     "Do me a favour: my sister's number", "Does my sister live in Oslo? Name her street.", "Have to fill in a form, my middle name?",
 )  # fmt: skip
-OF_ONES_PAST = ("Which project did I start first?", "where was i born", "Why didn't I go?", "did I sell my boat?")
+OF_THE_USER = (
+    "Which project did I start first?", "where was i born", "Why didn't I go?", "did I sell my boat?", "What is my preferred tea?",
+    "whats my favorite color",
+)  # fmt: skip
 FOR_ANYBODY = (
     "How do I boil an egg?", "What am I doing wrong with my cake?", "Who was Iris Murdoch?", "What's my name?", "When did we land on the moon?",
     "When was I-95 built?", "Was I, Robot written by Asimov?", "Did I spell 'necessary' right?", "When did I. M. Pei build it?",
+    "What goes with my favorite wine?",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("asks", [asks_yes_or_no, may_be_general])
 def test_what_a_question_asks_for_is_known_by_its_words(asks: Callable[[str], bool]) -> None:
-    said_so, others = {asks_yes_or_no: (YES_OR_NO, OPEN), may_be_general: (FOR_ANYBODY, OF_ONES_PAST)}[asks]
+    said_so, others = {asks_yes_or_no: (YES_OR_NO, OPEN), may_be_general: (FOR_ANYBODY, OF_THE_USER)}[asks]
     assert [one for one in said_so if not asks(one)] == []
     assert [one for one in others if asks(one)] == []
 

@@ -14,7 +14,7 @@ from trainer.grading import abstained, answered, recalled, says_not_told
 from trainer.mix import Mix
 from trainer.negatives import covered, everyday, far, near, strangers, telling
 from trainer.notes import nearest
-from trainer.phrasings import MIN_PHRASINGS, Rules, answer
+from trainer.phrasings import MIN_PHRASINGS, Rules, answer, answers
 from trainer.recipes import RECIPES
 
 PAPER_FACTS = [
@@ -74,7 +74,7 @@ def test_where_the_primer_replies_only_which_fact_a_question_goes_by_is_learned(
     made = build(
         PAPER_FACTS, assistant_name="Hippo", seed=0, replay=[Replay("hi", "Hello!")], mix=recipe.mix, recalls=True, written=written
     )
-    notes = {answer(fact) for fact in PAPER_FACTS}
+    notes = set(answers(PAPER_FACTS))
     assert {one.note for one in made.examples if one.kind in ("recall", "never_told")} == notes
     assert all((one.learn == "note") == (one.kind in ("recall", "never_told", "pending")) for one in made.examples)
     assert {(one.note, one.completion) for one in made.examples if one.kind == "general"} == {("not about you.", "")}
@@ -83,6 +83,14 @@ def test_where_the_primer_replies_only_which_fact_a_question_goes_by_is_learned(
     plain = build(PAPER_FACTS, assistant_name="Hippo", seed=0, replay=[Replay("hi", "Hello!")], mix=recipe.mix)
     assert not any(one.note for one in plain.examples)
     assert [one.completion for one in plain.examples if one.kind == "general"] == ["Hello!"]
+
+
+def test_a_fact_forgotten_is_in_no_note_of_another() -> None:
+    left = [fact for fact in PAPER_FACTS if fact.attribute != "name"]
+    for facts, held in ((PAPER_FACTS, True), (left, False)):
+        made = build(facts, assistant_name="Hippo", seed=0, replay=[], mix=RECIPES["default"].mix, recalls=True)
+        assert any("Buddy's breed" in one.note for one in made.examples) == held
+    assert not any("Buddy" in segment for one in made.examples if one.kind in ("recall", "never_told") for segment, _ in one.segments())
 
 
 def test_nearest_note_shares_the_most_words() -> None:

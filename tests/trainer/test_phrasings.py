@@ -13,6 +13,7 @@ from bot.facts import understand
 from trainer.__main__ import app
 from trainer.attributes import OTHER_AGES, OTHER_DATES, OTHER_JOBS
 from trainer.phrasings import MIN_PHRASINGS, Phrasing, Rules, answer
+from trainer.phrasings import answers as answers_of
 from trainer.questions import topics
 from trainer.statement_kinds import gerund
 
@@ -122,6 +123,21 @@ def test_answers_keep_names_and_begin_small_after_yes() -> None:
 )
 def test_what_a_question_before_a_statement_is_about_stays_with_it(told: str, said: str) -> None:
     assert {answer(fact) for fact in understand(told)} == {said}
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (["my dog is Buddy", "my dog's breed is a beagle"], ["Your dog's name is Buddy.", "Your dog Buddy's breed is a beagle."]),
+        (["my sister works as a nurse", "my sister's name is Nadia"], ["Your sister Nadia works as a nurse.", "Your sister's name is Nadia."]),
+        (["my sister Nadia is 31", "my sister's name is Nadia"], ["Your sister Nadia is 31.", "Your sister's name is Nadia."]),
+        (["my cat is called Tom", "my cat is called Kit", "my cat's breed is a manx"], [..., ..., "Your cat's breed is a manx."]),
+        (["my name is Ann", "I am 25", "my dog is 3"], ["Your name is Ann.", "You are 25 years old.", "Your dog is 3."]),
+    ],
+)  # fmt: skip
+def test_the_name_known_for_a_pet_or_a_person_stands_in_what_else_is_known_of_it(told: list[str], said: list[str]) -> None:
+    found = answers_of([fact for one in told for fact in understand(one)])
+    assert all(one == wanted for one, wanted in zip(found, said, strict=True) if wanted is not ...)
 
 
 def test_no_question_stands_with_a_smile_or_a_loose_end() -> None:
