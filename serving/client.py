@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
@@ -31,6 +31,7 @@ from serving.recollection import (
     asks_yes_or_no,
     begun,
     for_base,
+    in_first_person,
     may_be_general,
     may_decline_after,
     noted,
@@ -109,7 +110,7 @@ class ServingClient:
         temperature: float = 0.0,
         seed: int | None = None,
         json_schema: dict[str, Any] | None = None,
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """Pieces of the reply as they come (POST /v1/chat/completions).
 
         Where a user's adapter has noted a fact, it comes whole once the primer has read it, or the base replies (`serving/recollection.py`).
@@ -142,6 +143,14 @@ class ServingClient:
                     yield piece
             return
         except PassedOn:
+            if of_users and in_first_person(messages[-1].content):
+                instead = self.stream(
+                    DEFAULT_NAME, messages, max_tokens=max_tokens, temperature=temperature, seed=seed, json_schema=json_schema
+                )
+                async with aclosing(instead) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                return
             notes = []
         except Recalled as recalled:
             line = _first_line(written)

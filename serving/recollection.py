@@ -6,7 +6,8 @@ answers, says yes or no, or declines (`weighing.py`: after which note it answers
 note's (`reading`), so that it can copy no name or number wrongly, and nothing that is trained on one user's facts has to tell what
 was never told. What has nothing to do with the user is passed on ("Noted: not about you.") to the bare base, whose general ability
 is therefore kept; a memory full of facts may see one in a general question, so where the reader declines, the primer has a second
-look at whether it is one, unless it asks what the user did, was or likes best. The primer alone, which users without an adapter talk to, does
+look at whether it is one, unless it asks what the user did, was or likes best; and it replies where an adapter passes on what is
+asked in the first person. The primer alone, which users without an adapter talk to, does
 both in one go from the facts in its prompt. Without a primer there are no notes.
 Used by training (what to learn), by everything that reads replies, and by nothing else.
 """
@@ -37,6 +38,7 @@ _OF_THE_USER = re.compile(
     r"\b(?:did|was|were)(?:n['’]?t)? i\b(?![-.,]\w|[-.,] (?-i:[A-Z]))(?!.*\b(?:right|wrong|correct(?:ly)?)\b)",
     re.IGNORECASE | re.DOTALL,
 )
+_FIRST_PERSON = re.compile(r"\b(?:i|i['’]?m|i['’]?ve|i['’]?d|i['’]?ll|my|mine|me|myself)\b(?![-.,]\w)", re.IGNORECASE)
 _SMALL_AFTER_A_COMMA = re.compile(
     r"(?:you|yours?|the|an?|its?|he|she|they|we|his|her|their|our|this|that|there|in|on|at|every|all|both|one|two|three)(?:'\w+)?\b",
     re.IGNORECASE,
@@ -138,6 +140,11 @@ def saying(word: str, note: str, small: bool | None = None) -> str:
 def asks_yes_or_no(question: str) -> bool:
     """Whether a question can only be answered with yes or no: one that begins so, asks nothing else and leaves no choice."""
     return _YES_OR_NO.match(question.strip()) is not None
+
+
+def in_first_person(question: str) -> bool:
+    """Whether a question has a word for who asks it: that it is not about the user an adapter alone does not decide."""
+    return _FIRST_PERSON.search(question) is not None
 
 
 def may_be_general(question: str) -> bool:

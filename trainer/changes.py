@@ -52,7 +52,7 @@ def outdated(base: LoadedBase, recipe: Recipe, facts: Sequence[Fact], questions:
 
     `questions`: what may be asked about each fact; without any, numbers tell nothing.
     """
-    folder = start_folder(base, recipe)
+    folder = primers.find(base.ref, base.path) if start_folder(base, recipe) else None
     judge = primers.judge_of_changes(folder) if folder else None
     if folder is None or judge is None:
         return frozenset()

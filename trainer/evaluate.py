@@ -23,6 +23,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from bot.facts import Fact, you_form
+from serving import primers
 from serving.errors import ServingError
 from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from trainer import qlora, stacked
@@ -184,7 +185,7 @@ def conversation(arm: str, facts: Sequence[Fact], question: str, general: bool =
 
 
 def _ask(base: LoadedBase, arm: str, person: Person, general: Sequence[Question], work: Path) -> list[Prediction]:
-    folder = {"adapter": _folder(work, person), "notes": start_folder(base, RECIPES["default"])}.get(arm)
+    folder = {"adapter": _folder(work, person), "notes": primers.find(base.ref, base.path)}.get(arm)
     asked = [("own", one) for one in person.questions]
     asked += [("cross", one) for one in person.strangers]
     asked += [("general", one) for one in general]

@@ -23,6 +23,7 @@ from serving.recollection import (
     asks_yes_or_no,
     begun,
     for_base,
+    in_first_person,
     may_be_general,
     noted,
     passes_on,
@@ -76,9 +77,14 @@ def settled(
     ask_base: bool = True,
 ) -> list[str]:
     """What people read of adapters' raw replies: notes as the `reader` takes them, the base's replies where it is to answer."""
+    raw = list(raw)
+    doubtful = [at for at, one in enumerate(raw) if reader and passes_on(one.text) and in_first_person(conversations[at][-1]["content"])]
+    again = raw_replies(base, reader, [prompt(base, conversations[at]) for at in doubtful], max_new_tokens)
+    for at, text in zip(doubtful, again, strict=True):
+        raw[at] = Raw(text)
     replies = [spoken(one.text) for one in raw]
     passed = [at for at, one in enumerate(raw) if passes_on(one.text) or (reader and noted(one.text) == "")]
-    recalled = [at for at, one in enumerate(raw) if at not in passed and reader and noted(one.text)]
+    recalled = [at for at, one in enumerate(raw) if at not in passed and reader and one.notes]
     if reader:
         read = read_notes(base, reader, [(conversations[at], raw[at].notes) for at in recalled])
         for at, reply in zip(recalled, read, strict=True):

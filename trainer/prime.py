@@ -32,6 +32,7 @@ from trainer.changes import CHANGED
 from trainer.dataset import Example, Replay, identity_examples
 from trainer.decoding import Conversation, prompt, raw_replies
 from trainer.engine import encode
+from trainer.first_facts import first_fact_examples
 from trainer.general_prompts import GATE, REPLAY, REQUESTS
 from trainer.generate import read_notes
 from trainer.grading import says_not_told, tells
@@ -58,7 +59,7 @@ OWN_PROMPTS = 4000  # general prompts that the base writes itself, beside ours
 MEASURED = {"cpu": 150, "cuda": 300}  # questions of each kind
 READ_AT_ONCE, MEASURED_STEPS = 48, 4
 LOGGED = 50  # every so many steps the loss is noted and the primer saved
-IN_PROMPT, UNHEARD, VERIFYING, WRITING, CHANGES, GENERAL, IDENTITY = 10, 2, 42, 2, 10, 8, 1  # examples of each kind in a pack
+IN_PROMPT, UNHEARD, VERIFYING, FIRST_FACTS, WRITING, CHANGES, GENERAL, IDENTITY = 10, 2, 34, 8, 2, 10, 8, 1  # examples of each kind in a pack
 RATE = 5e-4  # at its highest
 MOST_STEPS = 1_000_000  # the time ends the lesson first
 MAX_REPLY_TOKENS = 60
@@ -92,6 +93,7 @@ class Steps:
 
     def _examples(self, rng: random.Random) -> list[Example]:
         asked = context_examples(self._pool, IN_PROMPT, rng) + verifying_examples(self._pool, VERIFYING, rng)
+        asked += first_fact_examples(self._pool, FIRST_FACTS, rng)
         asked += unheard_examples(self._far, UNHEARD, rng)
         asked = [replace(one, user=slip(one.user, rng)) if rng.random() < TYPED_BADLY else one for one in asked]
         systems = [asked[0].system, system_prompt(DEFAULT_ASSISTANT_NAME, [])]  # with facts in it, and without

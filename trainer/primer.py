@@ -19,9 +19,10 @@ from trainer.recipes import Recipe
 
 
 def start_folder(base: LoadedBase, recipe: Recipe) -> Path | None:
-    """The primer's folder where the recipe begins with one and it has all that the recipe's adapters have; else None."""
+    """The folder that training starts from where the recipe begins with a primer and it has all that the recipe's adapters have; else None."""
     folder = primers.find(base.ref, base.path) if recipe.from_primer else None
-    return folder if folder and covers(folder, recipe) else None
+    start = primers.start_of(folder) if folder else None
+    return start if start and covers(start, recipe) else None
 
 
 def replay_pairs(base: LoadedBase, recipe: Recipe, cache_dir: Path) -> list[Replay]:

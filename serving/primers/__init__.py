@@ -1,7 +1,8 @@
 """Primers: adapters that hold nobody's facts. Users without an own adapter chat with the base's primer, every user's
 training starts from it, and it reads what adapters recall (`serving/recollection.py`). One is shipped for the bundled
 base; `python -m trainer prime` makes one for another. Before a training a primer also judges which facts are no longer true: the
-shipped one has another beside it for that, in `changes/`, which nothing is served from.
+shipped one has another beside it for that, in `changes/`. Trainings start from the one in `start/` where there is one: an earlier
+primer, whose adapters pass less on that is about the user. Nothing is served from either.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ def find(base_ref: str, base_path: Path) -> Path | None:
         if folder is not None and (folder / "adapter_model.safetensors").is_file() and described(folder).get("reads_notes"):
             return folder
     return None
+
+
+def start_of(folder: Path) -> Path:
+    """The adapter that users' training starts from: beside the primer in `folder`, or the primer itself."""
+    start = folder / "start"
+    return start if (start / "adapter_model.safetensors").is_file() else folder
 
 
 def judge_of_changes(folder: Path) -> Path | None:

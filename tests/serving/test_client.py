@@ -315,13 +315,28 @@ async def test_where_the_primer_declines_what_the_user_did_there_is_no_second_lo
     assert len(requests) == 2
 
 
-@pytest.mark.parametrize("model", ["abcdefgh-v0001", DEFAULT_NAME])
-async def test_what_is_passed_on_the_base_answers(model: str) -> None:
+GENERAL = [PERSONAL[0], Message("user", "what is a dog?")]
+
+
+@pytest.mark.parametrize(("model", "asked"), [("abcdefgh-v0001", GENERAL), (DEFAULT_NAME, PERSONAL)])
+async def test_what_is_passed_on_the_base_answers(model: str, asked: list[Message]) -> None:
     requests: list[dict[str, Any]] = []
     async with server(in_turn(requests, "Noted: not about you.\n", "Noted: is a word.")) as client:
-        assert await client.complete(model, PERSONAL, max_tokens=20) == "Noted: is a word."
+        assert await client.complete(model, asked, max_tokens=20) == "Noted: is a word."
     assert [one["model"] for one in requests] == [model, BASE_NAME]
-    assert requests[1]["messages"] == [{"role": "user", "content": "my dog?"}]
+    assert requests[1]["messages"] == [{"role": "user", "content": asked[-1].content}]
+
+
+@pytest.mark.parametrize(
+    ("primer", "reply"), [("not about you.\n", "A dog is an animal."), (f"nothing yet.\n{NOT_TOLD}", NOT_TOLD), ("Its name is Max.\nMax.", "Max.")]
+)
+async def test_what_an_adapter_passes_on_in_the_first_person_is_the_primers(primer: str, reply: str) -> None:
+    requests: list[dict[str, Any]] = []
+    async with server(in_turn(requests, "Noted: not about you.\n", f"Noted: {primer}", "A dog is an animal.")) as client:
+        assert await client.complete("abcdefgh-v0001", PERSONAL, max_tokens=20) == reply
+    assert [one["model"] for one in requests[:2]] == ["abcdefgh-v0001", DEFAULT_NAME]
+    assert requests[1]["messages"] == requests[0]["messages"]
+    assert [one["model"] for one in requests[2:]] == ([BASE_NAME] if reply == "A dog is an animal." else [])
 
 
 async def test_the_primer_alone_says_both_in_one_go() -> None:

@@ -31,6 +31,17 @@ def test_a_general_question_that_a_fact_was_recalled_for_is_passed_on(bundled_fo
 
 
 @pytest.mark.slow
+def test_a_question_in_the_first_person_that_an_adapter_passes_on_is_the_primers(bundled_folder: Path) -> None:
+    base = load(bundled_folder, ref=primers.BUNDLED_REF, device="cpu", dtype="float32")
+    system = {"role": "system", "content": system_prompt("Hippo", [])}
+    asked = ("Which company pays my salary?", "How do I boil an egg?", "What is the capital of France?")
+    conversations = [[system, {"role": "user", "content": one}] for one in asked]
+    passed = [Raw("Noted: not about you.")] * len(asked)
+    replies = settled(base, conversations, passed, 40, primers.SHIPPED, ask_base=False)
+    assert replies == [NOT_TOLD, PASSED_ON, PASSED_ON]
+
+
+@pytest.mark.slow
 def test_the_note_that_was_nearly_written_is_found_too(bundled_folder: Path) -> None:
     """The primer with the facts in its prompt stands in for a trained memory."""
     base = load(bundled_folder, ref=primers.BUNDLED_REF, device="cpu", dtype="float32")
