@@ -17,8 +17,8 @@ from serving.recollection import NOT_PERSONAL, NOTHING
 
 OTHER_FROM = 0.04  # likelihood of another note from which on it is read as well
 RECALL_COUNTS = 0.5  # how much an adapter's log-likelihood of a note counts beside the reader's log-odds of answering
-DECLINES_FROM = 0.4  # the reader's likelihood of declining from which on it does after a note recalled for sure
-SUREST = 0.08  # no likelihood of declining counts as nearer to 0 or 1: of two notes that answer, the likelier is said
+DECLINES_FROM = 0.6  # the reader's likelihood of declining from which on it does after a note recalled for sure
+SUREST = 0.01  # no likelihood of declining counts as nearer to 0 or 1: of two notes that answer, the likelier is said
 
 
 class Noted(NamedTuple):

@@ -33,12 +33,12 @@ NAME, BREED = "Your dog's name is Buddy.", "Your dog's breed is a beagle."
     [
         ((0.9, 0.02), (0.1, 0.02), NAME),  # as good an answer: the likelier note
         ((0.6, 0.8), (0.4, 0.02), BREED),
-        ((0.9, 0.05), (0.1, 0.001), NAME),
+        ((0.9, 0.05), (0.1, 0.02), NAME),
         ((0.9, 0.38), (0.1, 0.001), BREED),
         ((0.9, 0.9), (0.1, 0.95), None),
-        ((1.0, 0.39), (0.001, 1.0), NAME),  # surely recalled
-        ((1.0, 0.41), (0.001, 1.0), None),
-        ((0.5, 0.39), (0.1, 1.0), None),
+        ((1.0, 0.59), (0.001, 1.0), NAME),  # surely recalled
+        ((1.0, 0.61), (0.001, 1.0), None),
+        ((0.5, 0.52), (0.1, 1.0), None),
         ((1.0, 0.0), (0.1, 1.0), NAME),
     ],
 )
