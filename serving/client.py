@@ -143,14 +143,6 @@ class ServingClient:
                     yield piece
             return
         except PassedOn:
-            if of_users and in_first_person(messages[-1].content):
-                instead = self.stream(
-                    DEFAULT_NAME, messages, max_tokens=max_tokens, temperature=temperature, seed=seed, json_schema=json_schema
-                )
-                async with aclosing(instead) as pieces:
-                    async for piece in pieces:
-                        yield piece
-                return
             notes = []
         except Recalled as recalled:
             line = _first_line(written)
@@ -162,7 +154,11 @@ class ServingClient:
                 return
             except PassedOn:
                 pass
-        async with aclosing(self._pieces(body | {"model": BASE_NAME, "messages": for_base(body["messages"])})) as pieces:
+        if of_users and not notes and in_first_person(messages[-1].content):
+            rest = self.stream(DEFAULT_NAME, messages, max_tokens=max_tokens, temperature=temperature, seed=seed, json_schema=json_schema)
+        else:
+            rest = self._pieces(body | {"model": BASE_NAME, "messages": for_base(body["messages"])})
+        async with aclosing(rest) as pieces:
             async for piece in pieces:
                 yield piece
 
