@@ -62,17 +62,20 @@ def may_ask_for(question: str, note: str) -> bool:
     return not of_another and words.search(question) is not None
 
 
-def first_fact_examples(pool: Sequence[Item], count: int, rng: random.Random) -> list[Example]:
-    """`count` questions after notes of first facts: half answered, of the others every fourth beside a muddled note. None where
-    nobody in the pool has such facts."""
+def with_first_facts(pool: Sequence[Item]) -> list[tuple[Item, list[str]]]:
+    """The made-up people who told such facts, each with the notes of these."""
+    found = [(item, [note for note in item.recalled if any(begins.match(note) for begins, _ in KINDS)]) for item in pool if item.grouped]
+    return [(item, notes) for item, notes in found if notes and item.not_told]
+
+
+def first_fact_examples(people: Sequence[tuple[Item, list[str]]], count: int, rng: random.Random) -> list[Example]:
+    """`count` questions after notes of first facts: half answered, of the others every fourth beside a muddled note. None without people."""
     system = system_prompt(DEFAULT_ASSISTANT_NAME, [])
-    groups = [item for item in pool if item.grouped and item.not_told]
-    first = [item for item in groups if any(begins.match(note) for note in item.recalled for begins, _ in KINDS)]
     examples: list[Example] = []
-    while first and len(examples) < count:
-        item, other = rng.choice(first), rng.choice(first)
-        note = rng.choice([one for one in item.recalled if any(begins.match(one) for begins, _ in KINDS)])
-        asked = (rng.choice(rng.choice(groups).not_told) for _ in range(LOOKED_AT))
+    while people and len(examples) < count:
+        (item, notes), (other, _) = rng.choices(people, k=2)
+        note = rng.choice(notes)
+        asked = (rng.choice(rng.choice(people)[0].not_told) for _ in range(LOOKED_AT))
         question = next((one for one in asked if not may_ask_for(one, note)), rng.choice(item.not_told))
         if len(examples) % 8 == 0 and (mixed := muddled(item.recalled, rng)):
             note, question = mixed, rng.choice(item.not_told)

@@ -32,7 +32,7 @@ from trainer.changes import CHANGED
 from trainer.dataset import Example, Replay, identity_examples
 from trainer.decoding import Conversation, prompt, raw_replies
 from trainer.engine import encode
-from trainer.first_facts import first_fact_examples
+from trainer.first_facts import first_fact_examples, with_first_facts
 from trainer.general_prompts import GATE, REPLAY, REQUESTS
 from trainer.generate import read_notes
 from trainer.grading import says_not_told, tells
@@ -80,6 +80,7 @@ class Steps:
         self._tokenizer, self._pool, self._general = tokenizer, pool, general
         self._max_seq_tokens, self._slots = max_seq_tokens, slots
         self._far, self._threes, self._ranks = far_questions(), split_threes()[0], ranks
+        self._first = with_first_facts(pool)
 
     def __len__(self) -> int:
         return MOST_STEPS
@@ -93,7 +94,7 @@ class Steps:
 
     def _examples(self, rng: random.Random) -> list[Example]:
         asked = context_examples(self._pool, IN_PROMPT, rng) + verifying_examples(self._pool, VERIFYING, rng)
-        asked += first_fact_examples(self._pool, FIRST_FACTS, rng)
+        asked += first_fact_examples(self._first, FIRST_FACTS, rng)
         asked += unheard_examples(self._far, UNHEARD, rng)
         asked = [replace(one, user=slip(one.user, rng)) if rng.random() < TYPED_BADLY else one for one in asked]
         systems = [asked[0].system, system_prompt(DEFAULT_ASSISTANT_NAME, [])]  # with facts in it, and without

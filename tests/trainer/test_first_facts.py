@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from trainer.first_facts import first_fact_examples, may_ask_for, muddled
+from trainer.first_facts import first_fact_examples, may_ask_for, muddled, with_first_facts
 from trainer.primer_tasks import Item
 
 AGE, BIRTHDAY, NAME, HOME = "You are 31 years old.", "Your birthday is May 11.", "Your name is Ines.", "You live in Cork."
@@ -44,7 +44,7 @@ def test_two_notes_are_muddled_where_both_say_that_something_is() -> None:
 def test_half_is_answered_and_what_is_not_may_not_ask_for_its_note() -> None:
     told = Item([AGE, BREED], [AGE, BREED], [], [], [("age?", AGE), ("breed?", BREED)], ["phone?"], [], [("I am 31", "age?")], grouped=True)
     other = Item([HOME], [HOME], [], [], [("town?", HOME)], ["how old am I?", "my car?"], [], [("I live in Cork", "town?")], grouped=True)
-    made = first_fact_examples([told, other], 400, random.Random(0))
+    made = first_fact_examples(with_first_facts([told, other]), 400, random.Random(0))
     assert [one.kind for one in made].count("recall") == 200
     assert {(one.user, one.note) for one in made if one.kind == "recall"} == {("age?", AGE), ("breed?", BREED), ("town?", HOME)}
     never = {(one.user, one.note) for one in made if one.kind == "never_told"}
@@ -52,4 +52,4 @@ def test_half_is_answered_and_what_is_not_may_not_ask_for_its_note() -> None:
     assert ("how old am I?", AGE) not in never
     assert any("beagle" in note and note != BREED for _, note in never), "a muddled one"
     assert all(one.learn == "reply" for one in made)
-    assert first_fact_examples([], 4, random.Random(0)) == []
+    assert first_fact_examples(with_first_facts([]), 4, random.Random(0)) == []
