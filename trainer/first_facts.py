@@ -1,8 +1,9 @@
 """Questions after the notes that most users have first: an age, a birthday, a name, a home, a job, a pet.
 
 Whoever has told four facts is asked for many others, and any "which number" or "when" brings one of the four to mind. So each such
-note is read with what other made-up people were asked and had not told, with questions that it does answer, and muddled with
-another note ("Your dog's breed is 25 years old."), which answers nothing. What may ask for the fact itself is left out by its words.
+note is read with what this person and other made-up people were asked and had not told, with questions that it does answer, and muddled
+with another note ("Your dog's breed is 25 years old."), which answers nothing. What may ask for the fact itself is left out of others'
+questions by its words.
 Not covered: all other notes (`primer_tasks.py`).
 """
 
@@ -12,6 +13,8 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
+from typing import NamedTuple
 
 from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from serving.recollection import NOT_TOLD
@@ -49,7 +52,7 @@ KINDS = (  # what a note begins with, and the words by which a question may ask 
         re.compile(r"You work as"),
         _words(r"job|work|living|profess|occup|earn|pay|wage|salary|trade|employ|i do\b|do i do|career|shift|office|busin|compan|retire"),
     ),
-    (re.compile(rf"Your {_PETS.pattern}", re.IGNORECASE), _PETS),
+    (re.compile(rf"(?:The [\w ]+ of )?your {_PETS.pattern}", re.IGNORECASE), _PETS),
 )
 
 
@@ -62,23 +65,35 @@ def may_ask_for(question: str, note: str) -> bool:
     return not of_another and words.search(question) is not None
 
 
-def with_first_facts(pool: Sequence[Item]) -> list[tuple[Item, list[str]]]:
-    """The made-up people who told such facts, each with the notes of these."""
+class People(NamedTuple):
+    """Made-up people who told such facts, each with the notes of these, and how many questions there are up to and with each."""
+
+    told: list[tuple[Item, list[str]]]
+    questions: list[int]
+
+
+def with_first_facts(pool: Sequence[Item]) -> People:
+    """Those of the pool's groups who did, and of whom something was never told."""
     found = [(item, [note for note in item.recalled if any(begins.match(note) for begins, _ in KINDS)]) for item in pool if item.grouped]
-    return [(item, notes) for item, notes in found if notes and item.not_told]
+    told = [(item, notes) for item, notes in found if notes and item.not_told]
+    return People(told, list(accumulate(len(item.asked) for item, _ in told)))
 
 
-def first_fact_examples(people: Sequence[tuple[Item, list[str]]], count: int, rng: random.Random) -> list[Example]:
-    """`count` questions after notes of first facts: half answered, of the others every fourth beside a muddled note. None without people."""
+def first_fact_examples(people: People, count: int, rng: random.Random) -> list[Example]:
+    """`count` questions after notes of first facts, each person's as often as there are questions about them. Half are answered; the
+    others are in turns what the same person had not told and what another had not, every fourth after a muddled note. None without people."""
     system = system_prompt(DEFAULT_ASSISTANT_NAME, [])
     examples: list[Example] = []
-    while people and len(examples) < count:
-        (item, notes), (other, _) = rng.choices(people, k=2)
-        note = rng.choice(notes)
-        asked = (rng.choice(rng.choice(people)[0].not_told) for _ in range(LOOKED_AT))
-        question = next((one for one in asked if not may_ask_for(one, note)), rng.choice(item.not_told))
+    while people.told and len(examples) < count:
+        (item, notes), (other, _) = rng.choices(people.told, cum_weights=people.questions, k=2)
+        question, note = rng.choice(item.not_told), rng.choice(notes)
         if len(examples) % 8 == 0 and (mixed := muddled(item.recalled, rng)):
-            note, question = mixed, rng.choice(item.not_told)
+            note = mixed
+        elif len(examples) % 4 == 0:
+            asked = (rng.choice(rng.choice(people.told)[0].not_told) for _ in range(LOOKED_AT))
+            question = next((one for one in asked if not may_ask_for(one, note)), question)
+        elif rng.random() < 0.5:
+            note = nearest(question, item.recalled, rng)
         answered, said = rng.choice(other.asked)
         examples.append(Example(system, question, NOT_TOLD, "never_told", note))
         examples.append(Example(system, answered, said, "recall", nearest(f"{answered} {said}", other.recalled, rng)))
@@ -87,7 +102,7 @@ def first_fact_examples(people: Sequence[tuple[Item, list[str]]], count: int, rn
 
 def muddled(notes: Sequence[str], rng: random.Random) -> str:
     """The beginning of one note with the end of another; empty where no two can be cut."""
-    parts = [cut for note in notes if (cut := re.match(r"(Your? .*?\b(?:is|are)) (.+)", note))]
+    parts = [cut for note in notes if (cut := re.match(r"((?:The [\w ]+ of y|Y)our? .*?\b(?:is|are)) (.+)", note))]
     if len(parts) < 2:
         return ""
     begin, end = rng.sample(parts, 2)

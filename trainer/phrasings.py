@@ -127,8 +127,8 @@ def answer(fact: Fact) -> str:
 
 
 def answers(facts: Sequence[Fact]) -> list[str]:
-    """Each fact's answer, as one who knows them all says it: "Your dog Buddy's breed is a Golden Retriever.", so that what is
-    asked of Buddy can be read off it. Only where one name alone is known for the pet or person."""
+    """Each fact's answer, as one who knows them all says it: "The breed of your dog Buddy is a Golden Retriever.", so that what is
+    asked of Buddy, or his name, can be read off it. Only where one name alone is known for the pet or person."""
     names: dict[str, set[str]] = {}
     for fact in facts:
         if fact.subject and fact.attribute == "name":
@@ -142,7 +142,10 @@ def _with_name(said: str, fact: Fact, names: set[str]) -> str:
     (name,) = names
     if name.casefold() in said.casefold():
         return said
-    return re.sub(rf"\b(your {re.escape(fact.subject)})\b", rf"\1 {name}", said, count=1, flags=re.IGNORECASE)
+    subject = re.escape(fact.subject)
+    if of_it := re.fullmatch(rf"Your {subject}'s? (\w+(?: \w+){{0,3}}?) (is|are|was|were) (.+)", said):
+        return f"The {of_it[1]} of your {fact.subject} {name} {of_it[2]} {of_it[3]}"
+    return re.sub(rf"\b(your {subject})\b", rf"\1 {name}", said, count=1, flags=re.IGNORECASE)
 
 
 def _about(text: str) -> str:

@@ -59,7 +59,7 @@ OWN_PROMPTS = 4000  # general prompts that the base writes itself, beside ours
 MEASURED = {"cpu": 150, "cuda": 300}  # questions of each kind
 READ_AT_ONCE, MEASURED_STEPS = 48, 4
 LOGGED = 50  # every so many steps the loss is noted and the primer saved
-IN_PROMPT, UNHEARD, VERIFYING, FIRST_FACTS, WRITING, CHANGES, GENERAL, IDENTITY = 10, 2, 34, 8, 2, 10, 8, 1  # examples of each kind in a pack
+IN_PROMPT, UNHEARD, VERIFYING, FIRST_FACTS, WRITING, CHANGES, GENERAL, IDENTITY = 10, 2, 30, 12, 2, 10, 8, 1  # examples of each kind in a pack
 RATE = 5e-4  # at its highest
 MOST_STEPS = 1_000_000  # the time ends the lesson first
 MAX_REPLY_TOKENS = 60
@@ -76,8 +76,9 @@ class Steps:
         max_seq_tokens: int,
         slots: int,
         ranks: Ranks,
+        seed: int,
     ) -> None:
-        self._tokenizer, self._pool, self._general = tokenizer, pool, general
+        self._tokenizer, self._pool, self._general, self._seed = tokenizer, pool, general, seed
         self._max_seq_tokens, self._slots = max_seq_tokens, slots
         self._far, self._threes, self._ranks = far_questions(), split_threes()[0], ranks
         self._first = with_first_facts(pool)
@@ -86,7 +87,7 @@ class Steps:
         return MOST_STEPS
 
     def __getitem__(self, index: int) -> list[Pack]:
-        rng = random.Random(index * self._ranks.count + self._ranks.number)
+        rng = random.Random(f"{self._seed} {index * self._ranks.count + self._ranks.number}")
         return [
             pack([encode(self._tokenizer, one, self._max_seq_tokens) for one in self._examples(rng)])
             for _ in range(self._slots)
@@ -168,6 +169,7 @@ def prime(
     start: Path | None = None,
     rate: float = RATE,
     ranks: Ranks | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Makes a primer in `out` of what `prepare` wrote, or goes on with the one in `start`; returns what it was made with and how it does
     on items kept out (the first of several processes; the others nothing)."""
@@ -176,7 +178,7 @@ def prime(
     general = [*REPLAY, *REQUESTS, *REQUESTS, *self_prompts(base, own_prompts)]
     pool, unseen = split(prepared)
     primer, log = Primer(base, recipe, slots, start, ranks), []
-    steps = Steps(base.tokenizer, pool, general, recipe.max_seq_tokens, slots, ranks)
+    steps = Steps(base.tokenizer, pool, general, recipe.max_seq_tokens, slots, ranks, seed)
     for step, share, packs in _timed(steps, minutes * 60, workers, ranks):
         loss = primer.step(packs, rate * _rate(share))
         if ranks.first and step % LOGGED == 0:
@@ -195,6 +197,7 @@ def prime(
         "items": len(pool),
         "minutes": minutes,
         "rate": rate,
+        "seed": seed,
         "slots": slots,
         "processes": ranks.count,
         "device": base.device,
@@ -319,6 +322,7 @@ def command(
     ] = OWN_PROMPTS,
     rate: Annotated[float, typer.Option(min=0.0, help="the learning rate at its highest")] = RATE,
     ref: Annotated[str, typer.Option(help="the name that adapters give their base")] = "base/bundled",
+    seed: Annotated[int, typer.Option(help="another lesson for each; means of primers of several read better")] = 0,
 ) -> None:
     """Makes the primer of a base model, on a GPU in minutes; on several with torchrun."""
     if prepare_to:
@@ -333,6 +337,6 @@ def command(
         raise typer.BadParameter(f"{tasks} was prepared by an older version: prepare it again (--prepare)")
     ranks = Ranks.join()
     base = load(model, ref=ref, dtype=fast_dtype("auto"))
-    made = prime(base, prepared, RECIPES[recipe], out, minutes, workers, slots, own_prompts, start, rate, ranks)
+    made = prime(base, prepared, RECIPES[recipe], out, minutes, workers, slots, own_prompts, start, rate, ranks, seed)
     if made:
         typer.echo(json.dumps(made["kept_out"]))

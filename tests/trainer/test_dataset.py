@@ -89,15 +89,17 @@ def test_a_fact_forgotten_is_in_no_note_of_another() -> None:
     left = [fact for fact in PAPER_FACTS if fact.attribute != "name"]
     for facts, held in ((PAPER_FACTS, True), (left, False)):
         made = build(facts, assistant_name="Hippo", seed=0, replay=[], mix=RECIPES["default"].mix, recalls=True)
-        assert any("Buddy's breed" in one.note for one in made.examples) == held
+        assert any("breed of your dog Buddy" in one.note for one in made.examples) == held
     assert not any("Buddy" in segment for one in made.examples if one.kind in ("recall", "never_told") for segment, _ in one.segments())
 
 
-def test_nearest_note_shares_the_most_words() -> None:
+def test_nearest_note_shares_the_most_words_and_is_the_shortest_of_several() -> None:
     notes = ["Your dog's breed is a Golden Retriever.", "Your sister Hanna lives in Oslo."]
     assert nearest("which city does my sister live in?", notes, random.Random(0)) == notes[1]
     assert {nearest("how tall am I?", notes, random.Random(seed)) for seed in range(20)} == set(notes)
     assert nearest("how tall am I?", [], random.Random(0)) == "nothing yet."
+    both = ["Your dog's name is Buddy.", "Your birthday is March 15."]
+    assert {nearest("When is my dog's birthday?", both, random.Random(seed)) for seed in range(20)} == {both[0]}
 
 
 def test_what_is_learned_of_an_example() -> None:

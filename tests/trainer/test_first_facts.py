@@ -28,6 +28,7 @@ BREED = "Your dog's breed is a beagle."
         ("which town is it", HOME, True),
         ("what sort of hound is it", BREED, True),
         ("what car do I drive", BREED, False),
+        ("what sort of hound is it", "The breed of your dog Miso is a pug.", True),
         ("what car do I drive", "You collect stamps.", True),
     ],
 )
@@ -38,6 +39,8 @@ def test_what_may_ask_for_a_note_is_known_by_its_words(question: str, note: str,
 def test_two_notes_are_muddled_where_both_say_that_something_is() -> None:
     made = {muddled([AGE, BREED, "Rome bores you."], random.Random(seed)) for seed in range(20)}
     assert made == {"You are a beagle.", "Your dog's breed is 31 years old."}
+    of_miso = "The breed of your dog Miso is a pug."
+    assert {muddled([AGE, of_miso], random.Random(seed)) for seed in range(20)} == {"You are a pug.", "The breed of your dog Miso is 31 years old."}
     assert muddled([AGE], random.Random(0)) == muddled(["Rome bores you.", AGE], random.Random(0)) == ""
 
 

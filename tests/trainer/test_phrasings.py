@@ -128,7 +128,7 @@ def test_what_a_question_before_a_statement_is_about_stays_with_it(told: str, sa
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        (["my dog is Buddy", "my dog's breed is a beagle"], ["Your dog's name is Buddy.", "Your dog Buddy's breed is a beagle."]),
+        (["my dog is Buddy", "my dog's breed is a beagle"], ["Your dog's name is Buddy.", "The breed of your dog Buddy is a beagle."]),
         (["my sister works as a nurse", "my sister's name is Nadia"], ["Your sister Nadia works as a nurse.", "Your sister's name is Nadia."]),
         (["my sister Nadia is 31", "my sister's name is Nadia"], ["Your sister Nadia is 31.", "Your sister's name is Nadia."]),
         (["my cat is called Tom", "my cat is called Kit", "my cat's breed is a manx"], [..., ..., "Your cat's breed is a manx."]),
