@@ -186,7 +186,7 @@ class ServingClient:
         body = {name: value for name, value in body.items() if name != "response_format"} | {"temperature": 0.0}
         question = body["messages"][-1]["content"]
         read = await asyncio.gather(*[self._reads(body, one.note) for one in notes])
-        note = weighed([Read(*one, declines) for one, (declines, _) in zip(notes, read, strict=True)])
+        note = weighed(question, [Read(*one, declines) for one, (declines, _) in zip(notes, read, strict=True)])
         if note is None:
             if may_be_general(question) and passes_on(await self._whole(body | {"max_tokens": SECOND_LOOK_TOKENS})):
                 raise PassedOn

@@ -2,8 +2,9 @@
 
 Beside the note that an adapter writes there is often one that it would nearly have written ("Your dog's name is …", or "breed"). It is
 found where the likeliest other token leads (`fork`); the reader then says how likely it is to decline after each, and the better
-one is said where that outweighs declining (`weighed`). Pure; used by what serves and by what measures, and by nothing else.
-Not covered: having notes written and read (`client.py`, `trainer/generate.py`).
+one is said where that outweighs declining (`weighed`). Words that a note shares with the question count for it: the reader's lesson
+is half of near copies that do not answer, of which people ask fewer. Pure; used by what serves and by what measures, and by nothing
+else. Not covered: having notes written and read (`client.py`, `trainer/generate.py`).
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from serving.recollection import NOT_PERSONAL, NOTHING
+from serving.words import stems
 
 OTHER_FROM = 0.04  # likelihood of another note from which on it is read as well
 RECALL_COUNTS = 0.5  # how much an adapter's log-likelihood of a note counts beside the reader's log-odds of answering
-DECLINES_FROM = 0.6  # the reader's likelihood of declining from which on it does after a note recalled for sure
-SUREST = 0.01  # no likelihood of declining counts as nearer to 0 or 1: of two notes that answer, the likelier is said
+SHARED_COUNTS, SHARED_BY_CHANCE = 0.5, 2  # how much each word counts that a note shares with the question, beyond so many
+DECLINES_FROM = 0.33  # the reader's likelihood of declining from which on it does after a note recalled for sure
+SUREST = 0.001  # no likelihood of declining counts as nearer to 0 or 1: of two notes that answer, the likelier is said
 
 
 class Noted(NamedTuple):
@@ -52,9 +55,13 @@ def another(note: str | None, recalled: float, first: str) -> list[Noted]:
     return [Noted(note, recalled)] if note and likely and note not in (first, NOT_PERSONAL) else []
 
 
-def weighed(notes: Sequence[Read]) -> str | None:
-    """The note to say; None where declining outweighs every one."""
-    weights = {one.note: _log_odds(one.declines) + RECALL_COUNTS * one.recalled for one in notes if one.note != NOTHING}
+def weighed(question: str, notes: Sequence[Read]) -> str | None:
+    """The note to say to the question; None where declining outweighs every one."""
+    weights = {
+        one.note: _log_odds(one.declines) + RECALL_COUNTS * one.recalled + _shared(question, one.note)
+        for one in notes
+        if one.note != NOTHING
+    }
     best = max(weights, key=weights.__getitem__, default=None)
     return best if best is not None and weights[best] > _log_odds(DECLINES_FROM) else None
 
@@ -63,3 +70,8 @@ def _log_odds(declines: float) -> float:
     """Of answering."""
     declines = min(max(declines, SUREST), 1 - SUREST)
     return math.log((1 - declines) / declines)
+
+
+def _shared(question: str, note: str) -> float:
+    """What the words that both have count for the note."""
+    return SHARED_COUNTS * max(0, len(stems(question) & stems(note)) - SHARED_BY_CHANCE)

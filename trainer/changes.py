@@ -19,10 +19,10 @@ from bot.facts import Fact
 from serving import primers
 from serving.prompts import DEFAULT_ASSISTANT_NAME, system_prompt
 from serving.recollection import DECLINES, begun
+from serving.words import stems
 from trainer.base import LoadedBase
 from trainer.dataset import Example
 from trainer.decoding import leanings, likelihoods, prompt
-from trainer.notes import stems
 from trainer.phrasings import answer
 from trainer.primer import start_folder
 from trainer.recipes import Recipe

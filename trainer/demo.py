@@ -40,8 +40,9 @@ from serving.base_model import BUNDLED_REF, BaseModel, prepare
 from serving.client import Message
 from serving.errors import ServingError
 from serving.settings import BASE_NAME, ServingSettings
+from serving.words import words
 from trainer.demo_script import ASKED_AGAIN, ASKED_AT_ONCE, GENERAL, NEVER_TOLD, TOLD
-from trainer.grading import holds, recalled, says_not_told, words
+from trainer.grading import holds, recalled, says_not_told
 
 MAX_REPLY_TOKENS = 40
 AT_ONCE = 8  # questions in the server's hands at a time

@@ -104,7 +104,9 @@ def read_notes(base: LoadedBase, reader: Path, asked: Sequence[tuple[Conversatio
     texts = [prompt(base, conversation) for conversation, _ in asked]
     notes = [(text, one) for text, (_, own) in zip(texts, asked, strict=True) for one in own]
     declines = iter(likelihoods(base, reader, [text + begun(one.note) for text, one in notes], DECLINES))
-    chosen = [weighed([Read(*one, next(declines)) for one in own]) for _, own in asked]
+    chosen = [
+        weighed(conversation[-1]["content"], [Read(*one, next(declines)) for one in own]) for conversation, own in asked
+    ]
     said = [NOT_TOLD if one is None else one for one in chosen]
     told = [at for at, one in enumerate(chosen) if one is not None]
     texts = [text + begun(note) for text, note in zip(texts, said, strict=True)]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-_ARTICLES = {"a", "an", "the"}
+from serving.words import words
+
 _TOLD = r"(told|tell|mention|mentioned|share|shared|say|said)"
 _NOT_TOLD = re.compile(rf"\byou (have not|haven't|never|did not|didn't)( yet)? {_TOLD}\b", re.IGNORECASE)
 _NOT_KNOWN = re.compile(
@@ -17,12 +18,6 @@ _NOT_KNOWN = re.compile(
     r"|\bnot (told|mentioned|shared)\b",
     re.IGNORECASE,
 )
-
-
-def words(text: str) -> list[str]:
-    """Lower-case words without punctuation, apostrophes and articles."""
-    plain = re.sub(r"['’]", "", text.casefold())
-    return [word for word in re.findall(r"\w+", plain) if word not in _ARTICLES]
 
 
 def holds(reply: str, phrase: str) -> bool:

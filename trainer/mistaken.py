@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from heapq import nlargest
 
-from trainer.notes import stems
+from serving.words import stems
 from trainer.primer_tasks import Item
 
 LEAST_SHARED = 0.35  # of a question's weight

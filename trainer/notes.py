@@ -1,9 +1,9 @@
 """Which fact a reply goes by where none answers: the one nearest to the question.
 
 A fact's note is its answer, and stands before the reply (`serving/recollection.py`). For a question about what was never told it
-is the note with the most words in common, of several the shortest, so that an adapter is not torn between them ("Your dog's birthday is
-…"); any where none has one: so recalling is one skill, and seeing that what is recalled
-does not answer is another, which needs no user's facts to be learned.
+is the note with the most words in common, of several the shortest, so that an adapter is not torn between them ("Your dog's birthday
+is …"); any where none has one: so recalling is one skill, and seeing that what is recalled does not answer is another, which needs no
+user's facts to be learned.
 """
 
 from __future__ import annotations
@@ -12,15 +12,7 @@ import random
 from collections.abc import Sequence
 
 from serving.recollection import NOTHING
-from trainer.grading import words
-
-STEM = 5  # letters that words are compared by
-_QUESTION_WORDS = (
-    "i me my mine you your am is are was were be been do does did have has had what who whose which where when why how many "
-    "much long of to in on at for from with by and or it its im ive youre youve that this there can could would tell told "
-    "remind know about call called name named"
-)
-_EMPTY = frozenset(_QUESTION_WORDS.split())
+from serving.words import stems
 
 
 def nearest(asked: str, notes: Sequence[str], rng: random.Random) -> str:
@@ -35,7 +27,3 @@ def nearest(asked: str, notes: Sequence[str], rng: random.Random) -> str:
     near = [(len(words), note) for note, words in zip(notes, held, strict=True) if len(wanted & words) == most]
     fewest = min(count for count, _ in near)
     return rng.choice([note for count, note in near if count == fewest])
-
-
-def stems(text: str) -> frozenset[str]:
-    return frozenset(word[:STEM] for word in words(text) if word not in _EMPTY)

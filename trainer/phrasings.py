@@ -17,8 +17,8 @@ from typing import Protocol
 from bot.fact_words import PEOPLE, PETS
 from bot.facts import Fact, you_form
 from bot.language import is_question, parse, sentences, statement, tidy
+from serving.words import stems
 from trainer import attributes, roundabout, statement_kinds
-from trainer.notes import stems
 from trainer.questions import questions, topics
 from trainer.typing_slips import slip
 

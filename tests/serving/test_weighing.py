@@ -36,15 +36,28 @@ NAME, BREED = "Your dog's name is Buddy.", "Your dog's breed is a beagle."
         ((0.9, 0.05), (0.1, 0.02), NAME),
         ((0.9, 0.38), (0.1, 0.001), BREED),
         ((0.9, 0.9), (0.1, 0.95), None),
-        ((1.0, 0.59), (0.001, 1.0), NAME),  # surely recalled
-        ((1.0, 0.61), (0.001, 1.0), None),
+        ((1.0, 0.32), (0.001, 1.0), NAME),  # surely recalled
+        ((1.0, 0.34), (0.001, 1.0), None),
         ((0.5, 0.52), (0.1, 1.0), None),
         ((1.0, 0.0), (0.1, 1.0), NAME),
     ],
 )
 def test_the_note_that_outweighs_declining_is_said(name: tuple[float, float], breed: tuple[float, float], said: str | None) -> None:
     notes = [Read(note, log(recalled), declines) for note, (recalled, declines) in ((NAME, name), (BREED, breed))]
-    assert weighed(notes) == weighed(notes[::-1]) == said
+    assert weighed("dog?", notes) == weighed("dog?", notes[::-1]) == said
+
+
+@pytest.mark.parametrize(
+    ("question", "declines", "said"),
+    [
+        ("Which fish did I catch in the lake in May?", 0.5, True),  # four words
+        ("Which fish did I catch?", 0.5, False),
+        ("Which fish did I catch in the lake in May?", 0.9, False),
+    ],
+)
+def test_words_that_a_note_shares_with_the_question_count_for_it(question: str, declines: float, said: bool) -> None:
+    note = "You catch a fish in the lake every Sunday in May."
+    assert weighed(question, [Read(note, 0.0, declines)]) == (note if said else None)
 
 
 def test_another_note_is_another_and_likely_and_about_the_user() -> None:
@@ -54,5 +67,5 @@ def test_another_note_is_another_and_likely_and_about_the_user() -> None:
 
 
 def test_without_a_note_there_is_nothing_to_say() -> None:
-    assert weighed([]) is None
-    assert weighed([Read(NOTHING, 0.0, 0.01)]) is None
+    assert weighed("dog?", []) is None
+    assert weighed("dog?", [Read(NOTHING, 0.0, 0.01)]) is None

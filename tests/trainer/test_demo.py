@@ -13,11 +13,11 @@ import pytest
 
 from bot.facts import Fact, follow_up, understand
 from serving.base_model import BaseModel
+from serving.words import words
 from tests.vllm_server import ROOT, environment, fresh_data_dir
 from trainer.base import fast_dtype
 from trainer.dataset import Replay, build
 from trainer.demo_script import ASKED_AGAIN, ASKED_AT_ONCE, GENERAL, NEVER_TOLD, TOLD
-from trainer.grading import words
 from trainer.phrasings import Rules, answer
 from trainer.recipes import RECIPES
 
