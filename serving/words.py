@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _ARTICLES = {"a", "an", "the"}
-STEM = 5  # letters that words are compared by
+_STEM = 5  # letters that words are compared by
 _QUESTION_WORDS = (
     "i me my mine you your am is are was were be been do does did have has had what who whose which where when why how many "
     "much long of to in on at for from with by and or it its im ive youre youve that this there can could would tell told "
@@ -22,4 +22,4 @@ def words(text: str) -> list[str]:
 
 def stems(text: str) -> frozenset[str]:
     """The beginnings of the words that a question or statement is about."""
-    return frozenset(word[:STEM] for word in words(text) if word not in _EMPTY)
+    return frozenset(word[:_STEM] for word in words(text) if word not in _EMPTY)

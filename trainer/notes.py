@@ -21,9 +21,6 @@ def nearest(asked: str, notes: Sequence[str], rng: random.Random) -> str:
         return NOTHING
     wanted = stems(asked)
     held = [stems(one) for one in notes]
-    most = max(len(wanted & one) for one in held)
-    if not most:
-        return rng.choice(notes)
-    near = [(len(words), note) for note, words in zip(notes, held, strict=True) if len(wanted & words) == most]
-    fewest = min(count for count, _ in near)
-    return rng.choice([note for count, note in near if count == fewest])
+    closeness = [(len(wanted & one), -len(one)) for one in held]
+    best = max(closeness)
+    return rng.choice([note for note, close in zip(notes, closeness, strict=True) if close == best or not best[0]])
