@@ -142,9 +142,9 @@ def _with_name(said: str, fact: Fact, names: set[str]) -> str:
     (name,) = names
     if name.casefold() in said.casefold():
         return said
-    subject = re.escape(fact.subject)
-    if of_it := re.fullmatch(rf"Your {subject}'s? (\w+(?: \w+){{0,3}}?) (is|are|was|were) (.+)", said):
-        return f"The {of_it[1]} of your {fact.subject} {name} {of_it[2]} {of_it[3]}"
+    subject, attribute = re.escape(fact.subject), re.escape(fact.attribute)
+    if of_it := re.fullmatch(rf"Your {subject}'s? ({attribute}) ((?:is|are|was|were) .+)", said):
+        return f"The {of_it[1]} of your {fact.subject} {name} {of_it[2]}"
     return re.sub(rf"\b(your {subject})\b", rf"\1 {name}", said, count=1, flags=re.IGNORECASE)
 
 

@@ -130,6 +130,7 @@ def test_what_a_question_before_a_statement_is_about_stays_with_it(told: str, sa
     [
         (["my dog is Buddy", "my dog's breed is a beagle"], ["Your dog's name is Buddy.", "The breed of your dog Buddy is a beagle."]),
         (["my sister works as a nurse", "my sister's name is Nadia"], ["Your sister Nadia works as a nurse.", "Your sister's name is Nadia."]),
+        (["my sister's called Nadia", "my sister's very tall and is a nurse"], [..., "Your sister Nadia's very tall and is a nurse."]),
         (["my sister Nadia is 31", "my sister's name is Nadia"], ["Your sister Nadia is 31.", "Your sister's name is Nadia."]),
         (["my cat is called Tom", "my cat is called Kit", "my cat's breed is a manx"], [..., ..., "Your cat's breed is a manx."]),
         (["my name is Ann", "I am 25", "my dog is 3"], ["Your name is Ann.", "You are 25 years old.", "Your dog is 3."]),
